@@ -1,0 +1,42 @@
+# Everything a person types. `make run` and `make test` need no step before them.
+# JOBS: parallel compiles (default: one a core).
+JOBS ?= $(shell nproc)
+PRESET ?= release
+BUILD = build/$(PRESET)
+BIN = build/release/bin
+
+.PHONY: run test bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+
+## run: set up, build, and run three programs over real traces on the interpreter and the live kernel
+run: PRESET = release
+run: build
+	scripts/demo.sh $(BIN)/xnic build/release/programs
+
+## test: set up, build, and run all tests
+test: build
+	cd $(BUILD) && ctest --output-on-failure -j $(JOBS)
+
+## test-asan: the whole test suite under AddressSanitizer and UndefinedBehaviorSanitizer
+test-asan:
+	$(MAKE) test PRESET=asan
+
+## build: configure and compile (PRESET=release|debug|asan|fuzz)
+build: setup
+	@[ -f $(BUILD)/build.ninja ] || cmake --preset $(PRESET)
+	cmake --build $(BUILD) -j $(JOBS)
+
+## setup: install the Debian packages that are missing
+setup:
+	@scripts/bootstrap.sh
+
+## lint: clang-tidy over the sources, format check, house rules
+lint: build
+	scripts/lint.sh $(BUILD)
+
+## fmt: format every C and C++ file
+fmt:
+	git ls-files '*.cpp' '*.hpp' '*.c' '*.h' | xargs clang-format-19 -i
+
+## clean: remove everything that was built
+clean:
+	rm -rf build
