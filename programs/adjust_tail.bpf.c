@@ -42,7 +42,7 @@ static __always_inline int answer_too_big(struct xdp_md* ctx) {
   struct ethhdr* old_eth = (void*)eth + PUSHED;
   if ((void*)icmp + ICMP_LENGTH > end) return XDP_DROP;
 
-  /* The old Ethernet header ends where the quotation starts and does not overlap the new one. */
+  /* First of all: the ICMP header will be written over the old Ethernet header. */
   copy_mac(eth->h_dest, old_eth->h_source);
   copy_mac(eth->h_source, old_eth->h_dest);
   eth->h_proto = bpf_htons(ETH_P_IP);
@@ -52,7 +52,7 @@ static __always_inline int answer_too_big(struct xdp_md* ctx) {
   icmp->checksum = 0;
   icmp->too_big.unused = 0;
   icmp->too_big.mtu = bpf_htons(max_frame_bytes - sizeof(*eth));
-  icmp->checksum = checksum_finish((__u32)bpf_csum_diff(0, 0, (__be32*)icmp, ICMP_LENGTH, 0));
+  icmp->checksum = checksum_finish(bpf_csum_diff(0, 0, (__be32*)icmp, ICMP_LENGTH, 0));
 
   ip->version = 4;
   ip->ihl = 5;
@@ -65,7 +65,7 @@ static __always_inline int answer_too_big(struct xdp_md* ctx) {
   ip->check = 0;
   ip->saddr = quoted->daddr;
   ip->daddr = quoted->saddr;
-  ip->check = checksum_finish((__u32)bpf_csum_diff(0, 0, (__be32*)ip, sizeof(*ip), 0));
+  ip->check = checksum_finish(bpf_csum_diff(0, 0, (__be32*)ip, sizeof(*ip), 0));
 
   count_answer();
   return XDP_TX;
