@@ -24,12 +24,12 @@ enum class ArgType : uint8_t {
   kMapValueUninit,  // writable memory of the map's value size; the helper fills it
   kMemory,          // readable memory; its size is the next argument
   kMemoryOrNull,
+  kMemoryWritableOrNull,
   kMemoryUninit,    // writable memory that the helper fills; size is the next argument
   kMemoryWritable,  // initialised memory that the helper may change; size is the next argument
   kSize,            // size of the memory argument before it, > 0
   kSizeOrZero,
-  kFixedMemory,  // readable memory of HelperSignature::fixed_size bytes
-  kFixedMemoryUninit,
+  kFixedMemory,  // readable memory of HelperSignature::fixed_sizes[argument] bytes
   kAllocSize,    // constant size of the memory that the helper returns
   kAllocMemory,  // memory from a ring buffer reservation; released by the call
   kCallback,     // a subprogram (LoadFunction)
@@ -42,11 +42,11 @@ enum class ArgType : uint8_t {
   kDynptrRelease,  // as kDynptr; the call ends it
   kConstString,    // pointer to a NUL-terminated string in a read-only frozen map
   kLongOut,        // pointer to 8 writable bytes that the helper fills
-  kIntOut,
-  kSocket,  // a referenced or checked socket
+  kIntOut,         // pointer to 4 initialised bytes that the helper reads and then writes (check_mtu)
+  kSocket,         // a referenced or checked socket
   kSocketRelease,
   kBtfPointer,  // pointer to a kernel object known by BTF
-  kConstant,    // a number known at load time
+  kScalar,      // a number, never a pointer
 };
 
 enum class RetType : uint8_t {
@@ -69,11 +69,12 @@ struct HelperSignature {
   std::string_view name;  // as in bpf_helpers.h, without "bpf_"
   RetType ret = RetType::kInteger;
   std::array<ArgType, 5> args{};
-  uint32_t fixed_size = 0;  // of kFixedMemory arguments
+  std::array<uint8_t, 5> fixed_sizes{};  // in bytes, of the arguments that are kFixedMemory
   bool gpl_only = false;
   bool changes_packet = false;  // invalidates packet pointers
   bool acquires = false;        // the result is a reference that must be released
-  bool writes_packet = false;   // may write through packet pointers given as memory
+  bool writes_packet = false;   // changes packet bytes itself, without moving the bounds
+  bool packet_memory = false;   // memory arguments may lie in the packet; otherwise packet pointers are refused there
   HelperStatus status = HelperStatus::kImplemented;
   std::string_view note;  // reason when unsupported; else remarks for the feature matrix
 };
