@@ -68,14 +68,19 @@ struct {
 
 static __always_inline int read_ports(struct iphdr* ip, void* end, bool outward, __be16* source, __be16* destination) {
   struct icmp_header* icmp = (void*)(ip + 1);
-  struct udphdr* ports = (void*)(ip + 1); /* TCP begins alike */
+  struct tcphdr* tcp = (void*)(ip + 1);
+  struct udphdr* udp = (void*)(ip + 1);
 
   switch (ip->protocol) {
     case IPPROTO_TCP:
+      if (!packet_has(tcp, end)) return XDP_DROP;
+      *source = tcp->source;
+      *destination = tcp->dest;
+      return GO_ON;
     case IPPROTO_UDP:
-      if (!packet_has(ports, end)) return XDP_DROP;
-      *source = ports->source;
-      *destination = ports->dest;
+      if (!packet_has(udp, end)) return XDP_DROP;
+      *source = udp->source;
+      *destination = udp->dest;
       return GO_ON;
     case IPPROTO_ICMP:
       if (!packet_has(icmp, end)) return XDP_DROP;

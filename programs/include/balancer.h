@@ -132,5 +132,8 @@ static __always_inline bool udp_still_alive(struct connection* connection) {
 
 /* Outer source 172.16.x.y, where x.y depends on the flow: receivers spread tunnels over queues by outer address. */
 static __always_inline __be32 tunnel_source_ipv4(__be32 client, __be16 client_port) {
-  return bpf_htonl(0xac100000) | ((client ^ (client >> 16) ^ client_port) & bpf_htonl(0x0000ffff));
+  /* The low half of an address comes last in memory, which is the high half of the little-endian word. */
+  __u32 mixed = bpf_htonl(0x0000ffff) & (client ^ (client << 16) ^ ((__u32)client_port << 16));
+
+  return bpf_htonl(0xac100000) | mixed;
 }
