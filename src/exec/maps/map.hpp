@@ -7,6 +7,7 @@
 // element's value, as with the kernel's preallocated maps.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -89,7 +90,7 @@ class Map {
   Map(const arch::ebpf::MapSpec& spec, const MapOptions& options) : spec_(spec), options_(options) {}
   arch::ebpf::MapSpec spec_;
   MapOptions options_;
-  bool frozen_ = false;
+  std::atomic<bool> frozen_ = false;
 };
 
 }  // namespace xnic::exec::maps
