@@ -62,6 +62,6 @@ const HelperSignature* find_helper(std::string_view name) {
 
 std::span<const HelperSignature> all_helpers() { return kHelpers; }
 
-std::string_view helper_name(HelperId id) { return id > 0 && id < std::size(kNames) ? kNames[id] : "unknown"; }
+std::string_view helper_name(HelperId id) { return id < std::size(kNames) ? kNames[id] : "unknown"; }
 
 }  // namespace xnic::arch::ebpf

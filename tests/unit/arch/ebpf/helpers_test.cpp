@@ -28,7 +28,7 @@ TEST(Helpers, NamesCoverAllNumbers) {
   EXPECT_EQ(helper_name(1), "map_lookup_elem");
   EXPECT_EQ(helper_name(9), "skb_store_bytes");
   EXPECT_EQ(helper_name(211), "cgrp_storage_delete");
-  EXPECT_EQ(helper_name(0), "unknown");
+  EXPECT_EQ(helper_name(0), "unspec");
   EXPECT_EQ(helper_name(212), "unknown");
   std::set<std::string_view> names;
   for (HelperId id = 1; id <= 211; ++id) names.insert(helper_name(id));
