@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Helpers without packet or map: time, random numbers, CPU, loops, locks. All time comes from the run's one clock;
+// the card has no suspend and no leap seconds, so boot and TAI time are the same as monotonic time.
+#include <sched.h>
+
+#include "base/rng.hpp"
+#include "exec/helpers/call.hpp"
+
+namespace xnic::exec::helpers {
+namespace {
+
+constexpr uint64_t kJiffyNs = 4'000'000;          // CONFIG_HZ=250, Debian's kernels
+constexpr uint64_t kCoarseNs = kJiffyNs;          // the coarse clock moves with the tick
+constexpr uint32_t kMaxLoops = 8u * 1024 * 1024;  // kernel BPF_MAX_LOOPS
+
+}  // namespace
+
+uint64_t now_ns(const RunContext* run) {
+  static const base::SystemClock system_clock;
+  return run->clock != nullptr ? run->clock->monotonic_ns() : system_clock.monotonic_ns();
+}
+
+uint64_t ktime_get_ns(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) { return now_ns(ctx.run); }
+uint64_t ktime_get_boot_ns(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {
+  return now_ns(ctx.run);
+}
+uint64_t ktime_get_tai_ns(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {
+  return now_ns(ctx.run);
+}
+uint64_t ktime_get_coarse_ns(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {
+  return now_ns(ctx.run) / kCoarseNs * kCoarseNs;
+}
+uint64_t jiffies64(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {
+  return now_ns(ctx.run) / kJiffyNs;
+}
+
+uint64_t get_prandom_u32(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {
+  uint64_t& state = ctx.run->random_state != nullptr ? *ctx.run->random_state : ctx.state->random_state;
+  base::Rng rng(state);
+  const uint64_t number = rng.next();
+  state += 0x9e3779b97f4a7c15u;  // where splitmix64 stands after one step
+  return static_cast<uint32_t>(number >> 32);
+}
+
+uint64_t get_smp_processor_id(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {
+  return ctx.run->cpu;
+}
+uint64_t get_numa_node_id(HelperContext&, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) { return 0; }
+
+// kernel/bpf/bpf_iter.c, bpf_loop.
+uint64_t loop(HelperContext& ctx, uint64_t count, uint64_t callback, uint64_t data, uint64_t flags, uint64_t) {
+  const uint32_t times = static_cast<uint32_t>(count);
+  if (flags != 0) return fail(EINVAL);
+  if (times > kMaxLoops) return fail(E2BIG);
+  for (uint32_t i = 0; i < times; ++i) {
+    if (ctx.invoke(ctx, callback, i, data, 0, 0, 0) != 0) return i + 1;
+    if (ctx.stopped) break;
+  }
+  return times;
+}
+
+// bpf_spin_lock: 0 free, 1 held; the maps use the same word for BPF_F_LOCK.
+uint64_t spin_lock(HelperContext&, uint64_t lock, uint64_t, uint64_t, uint64_t, uint64_t) {
+  uint32_t* word = pointer<uint32_t>(lock);
+  for (uint32_t spins = 1; __atomic_exchange_n(word, 1u, __ATOMIC_ACQUIRE) != 0; ++spins) {
+    if (spins % 64 == 0) sched_yield();  // the holder may wait for this processor
+  }
+  return 0;
+}
+uint64_t spin_unlock(HelperContext&, uint64_t lock, uint64_t, uint64_t, uint64_t, uint64_t) {
+  __atomic_store_n(pointer<uint32_t>(lock), 0u, __ATOMIC_RELEASE);
+  return 0;
+}
+
+}  // namespace xnic::exec::helpers
