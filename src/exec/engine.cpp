@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engines of this build by name.
+#include "exec/engine.hpp"
+
+#include "exec/interp/interp.hpp"
+
+namespace xnic::exec {
+
+std::unique_ptr<Engine> make_engine(std::string_view name) {
+  if (name == "interp") return std::make_unique<interp::Interp>();
+  return nullptr;
+}
+
+std::vector<std::string_view> engine_names() { return {"interp"}; }
+
+}  // namespace xnic::exec

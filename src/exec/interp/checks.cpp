@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checked mode: is an access inside memory that the program may touch, and is a register inside the verifier's facts?
+// Invariant: only reads the machine, but for recording the first violation.
+#include <fmt/core.h>
+
+#include "exec/interp/machine.hpp"
+
+namespace xnic::exec::interp {
+namespace {
+
+using arch::ebpf::RegFact;
+using arch::ebpf::RegType;
+
+bool inside(uint64_t address, uint64_t bytes, uint64_t first, uint64_t end) {
+  return address >= first && address <= end && bytes <= end - address;
+}
+uint64_t number(const void* pointer) { return reinterpret_cast<uint64_t>(pointer); }
+
+uint64_t frame_pointer(const Machine& m, uint32_t frame) { return number(m.stacks[frame] + arch::ebpf::kStackBytes); }
+
+bool in_stack(const Machine& m, uint64_t address, uint64_t bytes) {
+  for (uint32_t frame = 0; frame <= m.depth; ++frame) {
+    if (inside(address, bytes, number(m.stacks[frame]), frame_pointer(m, frame))) return true;
+  }
+  return false;
+}
+
+bool map_allows(const maps::Map& map, uint64_t address, uint64_t bytes, Access access) {
+  if (!map.owns(reinterpret_cast<const void*>(address), bytes)) return false;
+  const uint32_t forbidden = access == Access::kWrite ? arch::ebpf::kRdonlyProg : arch::ebpf::kWronlyProg;
+  return (map.spec().flags & forbidden) == 0;
+}
+
+bool in_maps_of(const LoadedProgram* loaded, uint64_t address, uint64_t bytes, Access access) {
+  if (loaded == nullptr) return false;
+  for (const auto& map : loaded->maps) {
+    if (map_allows(*map, address, bytes, access)) return true;
+  }
+  return false;
+}
+
+bool in_maps(const Machine& m, uint64_t address, uint64_t bytes, Access access) {
+  if (in_maps_of(m.code->loaded, address, bytes, access)) return true;
+  for (const auto& map : m.helper.held_maps) {
+    if (map_allows(*map, address, bytes, access)) return true;
+  }
+  for (uint32_t depth = 1; depth <= m.depth; ++depth) {
+    const Code* caller = m.frames[depth].caller_code;
+    if (caller != m.code && in_maps_of(caller->loaded, address, bytes, access)) return true;
+  }
+  return false;
+}
+
+bool in_lent(const Machine& m, uint64_t address, uint64_t bytes) {
+  for (const helpers::LentMemory& memory : m.helper.lent) {
+    if (inside(address, bytes, memory.address, memory.address + memory.bytes)) return true;
+  }
+  return false;
+}
+
+bool in_packet(const Machine& m, uint64_t address, uint64_t bytes) {
+  const packet::Packet& packet = *m.helper.packet;
+  return inside(address, bytes, number(packet.data_meta), number(packet.data_end));
+}
+
+// The place in the words of the program: relative to the nearest thing it knows.
+std::string describe(const Machine& m, uint64_t address) {
+  const auto offset = [&](uint64_t base) { return static_cast<int64_t>(address - base); };
+  const packet::Packet& packet = *m.helper.packet;
+  for (uint32_t frame = 0; frame <= m.depth; ++frame) {
+    if (offset(frame_pointer(m, frame)) >= -1024 && offset(frame_pointer(m, frame)) < 64)
+      return fmt::format("fp{:+} of frame {}", offset(frame_pointer(m, frame)), frame);
+  }
+  if (inside(address, 0, m.context, m.context + arch::ebpf::kContextBytes))
+    return fmt::format("ctx{:+}", offset(m.context));
+  if (inside(address, 0, number(packet.frame()), number(packet.frame_end())))
+    return fmt::format("data{:+} (data_end is data+{})", offset(number(packet.data)), packet.data_end - packet.data);
+  if (m.code->loaded != nullptr) {
+    for (size_t i = 0; i < m.code->loaded->maps.size(); ++i) {
+      if (m.code->loaded->maps[i]->owns(reinterpret_cast<const void*>(address), 1))
+        return fmt::format("a value of map {}", i);
+    }
+  }
+  return address < 4096 ? fmt::format("null+{}", address) : fmt::format("{:#x}", address);
+}
+
+bool violated(Machine& m, const Op* op, Violation::Kind kind, uint64_t address, uint64_t bytes, std::string what) {
+  if (!m.violation) {
+    const uint32_t id = m.code->loaded == nullptr ? 0 : m.code->loaded->id;
+    m.violation = Violation{kind, id, m.slot(op), address, bytes, std::move(what)};
+  }
+  return false;
+}
+
+// The address a pointer of this type is relative to, or nothing when facts alone do not tell.
+std::optional<uint64_t> base_of(const Machine& m, const RegFact& fact) {
+  const packet::Packet& packet = *m.helper.packet;
+  switch (fact.type) {
+    case RegType::kContext:
+      return m.context;
+    case RegType::kPacket:
+      return number(packet.data);
+    case RegType::kPacketMeta:
+      return number(packet.data_meta);
+    case RegType::kPacketEnd:
+      return number(packet.data_end);
+    case RegType::kStack:
+      if (m.base_depth + fact.frame > m.depth) return 0;
+      return frame_pointer(m, m.base_depth + fact.frame);
+    case RegType::kMap:
+      return fact.map < m.code->loaded->maps.size() ? std::optional(number(m.code->loaded->maps[fact.map].get()))
+                                                    : std::nullopt;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool is_pointer(RegType type) {
+  return type != RegType::kUnset && type != RegType::kScalar && type != RegType::kMixed && type != RegType::kOther;
+}
+
+bool holds(const Machine& m, const RegFact& fact, uint64_t value) {
+  if (fact.type == RegType::kScalar) return fact.range.contains(value);
+  if (!is_pointer(fact.type)) return true;
+  if (value == 0) return fact.maybe_null;
+  if (fact.type == RegType::kMapValue && fact.range.is_constant() && fact.map < m.code->loaded->maps.size()) {
+    const maps::Map& map = *m.code->loaded->maps[fact.map];
+    const uint64_t first = value - fact.range.umin;
+    const auto owned = [&](const maps::Map& candidate) {
+      return candidate.owns(reinterpret_cast<const void*>(first), candidate.spec().value_size);
+    };
+    if (owned(map)) return true;
+    for (const auto& held : m.helper.held_maps) {
+      if (owned(*held)) return true;
+    }
+    return false;
+  }
+  const std::optional<uint64_t> base = base_of(m, fact);
+  return !base || fact.range.contains(value - *base);
+}
+
+}  // namespace
+
+bool check_access(Machine& m, const Op* op, uint64_t address, uint64_t bytes, Access access) {
+  if (in_packet(m, address, bytes) || in_stack(m, address, bytes)) return true;
+  if (access == Access::kRead && inside(address, bytes, m.context, m.context + arch::ebpf::kContextBytes)) return true;
+  if (in_maps(m, address, bytes, access) || in_lent(m, address, bytes)) return true;
+  return violated(
+      m, op, Violation::Kind::kMemory, address, bytes,
+      fmt::format("{} of {} bytes at {}", access == Access::kRead ? "read" : "write", bytes, describe(m, address)));
+}
+
+bool check_registers(Machine& m, const Op* op) {
+  if (m.code->loaded == nullptr || m.code->loaded->facts == nullptr) return true;
+  const arch::ebpf::Facts& facts = *m.code->loaded->facts;
+  const uint32_t slot = m.slot(op);
+  if (slot >= facts.insns.size()) return true;  // the trap behind the end
+  const arch::ebpf::InsnFacts& fact = facts.insns[slot];
+  if (!fact.reached) return violated(m, op, Violation::Kind::kFacts, 0, 0, "reached, though the facts say it never is");
+  const packet::Packet& packet = *m.helper.packet;
+  if (fact.packet_bytes > static_cast<uint64_t>(packet.data_end - packet.data))
+    return violated(m, op, Violation::Kind::kFacts, 0, 0,
+                    fmt::format("{} packet bytes proved, {} there", fact.packet_bytes, packet.data_end - packet.data));
+  if (fact.packet_meta_bytes > static_cast<uint64_t>(packet.data - packet.data_meta))
+    return violated(
+        m, op, Violation::Kind::kFacts, 0, 0,
+        fmt::format("{} metadata bytes proved, {} there", fact.packet_meta_bytes, packet.data - packet.data_meta));
+  for (int r = 0; r < arch::ebpf::kRegCount; ++r) {
+    if (!holds(m, fact.regs[r], m.r[r])) {
+      return violated(m, op, Violation::Kind::kFacts, 0, 0,
+                      fmt::format("r{} = {:#x} is outside its fact (type {}, [{}, {}] signed [{}, {}])", r, m.r[r],
+                                  static_cast<int>(fact.regs[r].type), fact.regs[r].range.umin, fact.regs[r].range.umax,
+                                  fact.regs[r].range.smin, fact.regs[r].range.smax));
+    }
+  }
+  return true;
+}
+
+bool check_helper_arguments(Machine&, const Op*) { return true; }
+
+}  // namespace xnic::exec::interp
