@@ -7,6 +7,7 @@ from pathlib import Path
 
 import bpf_elf
 
+# What every test's source may use; `lookup` and the others are helper ids, as the uapi header has them.
 PREAMBLE = """
 #define SEC(name) __attribute__((section(name), used))
 struct xdp_md { unsigned data, data_end; };
@@ -16,17 +17,18 @@ struct map { int (*type)[1]; };
 """
 
 
-def programs(source):
+def programs(source, debug="-g", **how):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "test.o"
-        subprocess.run(["clang-19", "-target", "bpf", "-O2", "-g", "-mcpu=v3", "-x", "c", "-", "-c", "-o", str(path)],
+        subprocess.run(["clang-19", "-target", "bpf", "-O2", debug, "-mcpu=v3", "-x", "c", "-", "-c", "-o", str(path)],
                        input=PREAMBLE + source, text=True, check=True)
-        return {p["name"]: p for p in bpf_elf.programs_of(path)}
+        return {p["name"]: p for p in bpf_elf.programs_of(path, **how)}
 
 
 class HashTest(unittest.TestCase):
     def test_the_name_of_a_map_does_not_count_but_the_key_does(self):
-        body = 'struct map {0} SEC(".maps"); SEC("xdp") int f(struct xdp_md *c) {{ int k = {1}; return !lookup(&{0}, &k); }}'
+        body = """struct map {0} SEC(".maps");
+                  SEC("xdp") int f(struct xdp_md *c) {{ int k = {1}; return !lookup(&{0}, &k); }}"""
         one, renamed, other_key = (programs(body.format(*a))["f"] for a in (("a", 1), ("b", 1), ("a", 2)))
         self.assertEqual(one["hash"], renamed["hash"])
         self.assertNotEqual(one["hash"], other_key["hash"])
@@ -56,6 +58,21 @@ class ProgramsTest(unittest.TestCase):
         self.assertEqual(sorted((n, p["section"]) for n, p in found.items()),
                          [("b", "?xdp"), ("d", "xdp.frags/devmap"), ("e", "xdp_prog0")])
         self.assertEqual((found["e"]["helpers"], found["b"]["helpers"], found["b"]["insns"]), ([23], [], 2))
+
+    def test_in_other_sections_the_context_decides(self):
+        found = programs("""struct __sk_buff { int len; };
+                            SEC("redirect_1") int a(struct xdp_md *c) { return 1; }
+                            SEC("redirect_2") int b(struct __sk_buff *c) { return 1; }
+                            SEC("classifier") int d(struct xdp_md *c) { return 1; }
+                            SEC("freplace/a") int e(struct xdp_md *c) { return 1; }
+                            int global_subprogram(struct xdp_md *c) { return 1; }""")
+        self.assertEqual(list(found), ["a"])
+
+    def test_without_btf_any_section_can_be_asked_for(self):
+        source = """SEC("2/1") int a(struct xdp_md *c) { return 1; }
+                    int global_subprogram(struct xdp_md *c) { return 1; }"""
+        self.assertEqual(list(programs(source, debug="-g0")), [])
+        self.assertEqual(list(programs(source, debug="-g0", any_section=True)), ["a"])
 
     def test_kernel_functions_are_named(self):
         found = programs("""extern int bpf_magic(struct xdp_md *c) SEC(".ksyms");

@@ -10,7 +10,8 @@ root=$(cd "$here/../.." && pwd)
 mkdir -p "${1:-$root/build/corpus}"
 out=$(cd "${1:-$root/build/corpus}" && pwd)
 
-packages=(linux-source-6.12 linux-source-6.1 xdp-tools libxdp1 libxdp-dev xdp-tests clang-19 bpftool libbpf-dev python3 xz-utils)
+packages=(linux-source-6.12 linux-source-6.1 xdp-tools libxdp1 libxdp-dev xdp-tests
+  clang-19 bpftool libbpf-dev python3 xz-utils)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -34,7 +35,8 @@ for version in 6.12 6.1; do
     echo "corpus: extracting $stamp"
     rm -rf "$tree"
     mkdir -p "$tree"
-    folders=(samples/bpf tools/testing/selftests/bpf tools/testing/selftests/net tools/lib/bpf tools/include include/uapi scripts/bpf_doc.py)
+    folders=(samples/bpf tools/testing/selftests/bpf tools/testing/selftests/net tools/lib/bpf tools/include
+      include/uapi scripts/bpf_doc.py)
     xz -T0 -dc "/usr/src/linux-source-$version.tar.xz" |
       tar -xf - -C "$tree" --strip-components=1 "${folders[@]/#/linux-source-$version/}"
     # libbpf's helper prototypes are generated from the comments of bpf.h, as the kernel's own build does.

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles every XDP source of the extracted kernel trees for each cpu variant, copies the installed objects, writes index.json.
+"""Compiles every XDP source of the extracted kernel trees for each cpu variant, copies the installed objects and writes
+index.json. Called by build.sh with the corpus folder.
 
-Called by build.sh with the corpus folder. An object is built again only when its source, a shim, vmlinux.h or this file is
-newer; what does not build is listed in failed.txt with the compiler's first error. Invariant: index.json holds exactly the
-objects that this run found good, so objects of an older run never linger in it.
+An object is built again only when its source, the compiler call or something all sources share (kernel tree, shims,
+vmlinux.h, compiler) changed: `built.json` holds a digest of these for each. What does not build is listed in failed.txt
+with the compiler's first error. Invariant: index.json holds exactly the objects that this run found good, so objects of
+an older run never linger in it.
 """
+import hashlib
 import json
 import os
 import re
@@ -16,14 +19,15 @@ from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import bpf_elf
+import index
 
 CLANG = "clang-19"
 VARIANTS = ("v1", "v2", "v3", "v4")
 TREES = ("6.12", "6.1")
 PACKAGES = ("xdp-tools", "libxdp1", "xdp-tests")
 SHIMS = Path(__file__).resolve().parent / "shims"
-XDP_SECTION = re.compile(r'SEC\("\??xdp')
+# An XDP section, or a context that only XDP programs take: which functions are programs is decided on the object.
+XDP_SOURCE = re.compile(r'SEC\("\??xdp|struct xdp_md\s*\*')
 # Sources the kernel's build compiles with flags of their own (selftests/bpf/Makefile).
 EXTRA_FLAGS = {"test_xdp_noinline": ["-fno-inline"]}
 
@@ -31,8 +35,8 @@ Job = namedtuple("Job", "origin variant source object command needs_vmlinux comp
 
 
 def sources_of(folder):
-    """The C files in `folder` with at least one XDP section."""
-    return [p for p in sorted(folder.glob("*.c")) if XDP_SECTION.search(p.read_text(errors="replace"))]
+    """The C files in `folder` that may hold XDP programs."""
+    return [p for p in sorted(folder.glob("*.c")) if XDP_SOURCE.search(p.read_text(errors="replace"))]
 
 
 def needs_vmlinux(source):
@@ -82,7 +86,7 @@ def jobs_for(out):
 
 
 def companion_of(source):
-    """The source whose object the kernel's build links to this one's, or None: samples that share xdp_sample.bpf.h's variables."""
+    """The source whose object the kernel's build links to this one's (samples with xdp_sample.bpf.h's variables), or None."""
     companion = source.with_name("xdp_sample.bpf.c")
     return companion if '"xdp_sample.bpf.h"' in source.read_text(errors="replace") and companion.exists() else None
 
@@ -92,10 +96,24 @@ def first_error(text):
     return re.sub(r"^.*?error: ", "error: ", lines[0])
 
 
-def build(job, newest_input):
-    """None when the object is there, or the reason why not."""
-    if job.object.exists() and job.object.stat().st_mtime >= max(newest_input, job.source.stat().st_mtime):
-        return None
+def digest_of_shared(out):
+    """Of what every object depends on. The stamps stand for the kernel trees' packages and for vmlinux.h."""
+    files = [out / "src" / tree / ".stamp" for tree in TREES] + [out / "vmlinux/.stamp", *sorted(SHIMS.glob("*.h"))]
+    digest = hashlib.sha256(subprocess.run([CLANG, "--version"], capture_output=True, check=True).stdout)
+    for file in files:
+        digest.update(file.read_bytes() if file.exists() else b"none")
+    return digest.hexdigest()
+
+
+def digest_of(job, shared):
+    digest = hashlib.sha256(json.dumps([shared, job.command]).encode())
+    for source in filter(None, (job.source, job.companion)):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def build(job):
+    """Builds the object; None when it is there, or the reason why not."""
     job.object.parent.mkdir(parents=True, exist_ok=True)
     fresh = job.object.with_suffix(".new")
     parts = [(job.source, fresh)]
@@ -117,7 +135,8 @@ def build(job, newest_input):
 
 def run(command):
     """None when the command succeeds, else its first error."""
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CCACHE_DISABLE": "1"}, check=False)
+    environment = {**os.environ, "CCACHE_DISABLE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     return None if done.returncode == 0 else first_error(done.stderr)
 
 
@@ -125,12 +144,18 @@ def compile_all(out):
     """Builds all; gives the good (origin, variant, source, object) and the failures (same, reason)."""
     jobs = list(jobs_for(out))
     header = out / "vmlinux" / "vmlinux.h"
-    inputs = [Path(__file__), *SHIMS.glob("*.h"), *([header] if header.exists() else [])]
-    newest = max(p.stat().st_mtime for p in inputs)
-    good, failed = [], []
+    shared, ledger = digest_of_shared(out), out / "built.json"
+    built = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
+    good, failed, now = [], [], {}
 
     def one(job):
-        return "needs vmlinux.h: this kernel has no BTF" if job.needs_vmlinux and not header.exists() else build(job, newest)
+        if job.needs_vmlinux and not header.exists():
+            return "needs vmlinux.h: this kernel has no BTF"
+        digest = digest_of(job, shared)
+        reason = None if job.object.exists() and built.get(str(job.object)) == digest else build(job)
+        if reason is None:
+            now[str(job.object)] = digest
+        return reason
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, (job, reason) in enumerate(zip(jobs, pool.map(one, jobs)), 1):
@@ -141,6 +166,7 @@ def compile_all(out):
                 failed.append((job.origin, job.variant, source, reason))
             if done % 50 == 0 or done == len(jobs):
                 print(f"corpus: {done} of {len(jobs)} compiled, {len(failed)} failed", flush=True)
+    ledger.write_text(json.dumps(now, indent=1), encoding="utf-8")
     return good, failed
 
 
@@ -157,33 +183,17 @@ def copy_installed(out):
     return good
 
 
-def index(out, objects, failed):
-    """The entries of index.json; an object that cannot be read goes to `failed`."""
-    entries = []
-    for origin, variant, source, path in objects:
-        try:
-            programs = bpf_elf.programs_of(path)
-        except bpf_elf.NotBpf as error:
-            failed.append((origin, variant, source, str(error)))
-            continue
-        if programs:
-            entries.append({"object": str(path.relative_to(out)), "origin": origin, "source": source, "variant": variant,
-                            "programs": programs})
-    return entries
-
-
 def main():
     out = Path(sys.argv[1]).resolve()
     start = time.monotonic()
     good, failed = compile_all(out)
-    entries = index(out, good + copy_installed(out), failed)
-    with open(out / "index.json", "w", encoding="utf-8") as file:
-        json.dump(entries, file, indent=1)
-        file.write("\n")
+    entries = index.entries(out, good + copy_installed(out), failed)
+    index.write(out, entries)
     with open(out / "failed.txt", "w", encoding="utf-8") as file:
         file.writelines(f"{origin}\t{variant}\t{source}\t{reason}\n" for origin, variant, source, reason in failed)
     hashes = {p["hash"] for e in entries for p in e["programs"]}
-    print(f"corpus: {len(entries)} objects, {sum(len(e['programs']) for e in entries)} programs, {len(hashes)} distinct, "
+    programs = sum(len(e["programs"]) for e in entries)
+    print(f"corpus: {len(entries)} objects, {programs} programs, {len(hashes)} distinct, "
           f"{len(failed)} not built, {time.monotonic() - start:.0f} s: {out}/index.json")
 
 

@@ -2,10 +2,11 @@
 """report.py [FOLDER] [--at-least N]: what the corpus holds and what the kernel said, from index.json and kernel.json.
 
 All counts but the first two columns are of distinct programs (by hash). A hash counts as accepted when the kernel accepts
-at least one program that has it: the same code can stand in a section where the kernel refuses it. With --at-least N the exit code is
-1 when fewer than N distinct programs were built.
+at least one program that has it: the same code can stand in a section where the kernel refuses it. With --at-least N the
+exit code is 1 when fewer than N distinct programs were built.
 """
 import argparse
+import itertools
 import json
 import re
 import sys
@@ -45,7 +46,7 @@ def table(title, rows):
 def by_origin(index):
     rows = defaultdict(lambda: [0, 0, set()])
     for entry in index:
-        for key in ((entry["origin"], entry["variant"]), (entry["origin"], "all"), ("all", entry["variant"]), ("all", "all")):
+        for key in itertools.product((entry["origin"], "all"), (entry["variant"], "all")):
             rows[key][0] += 1
             rows[key][1] += len(entry["programs"])
             rows[key][2].update(p["hash"] for p in entry["programs"])
@@ -90,7 +91,8 @@ def main():
     arguments = parser.parse_args()
     index = json.loads((arguments.folder / "index.json").read_text(encoding="utf-8"))
     rows = by_origin(index)
-    table("origin, variant, objects, programs, distinct", [(*k, v[0], v[1], len(v[2])) for k, v in sorted(rows.items())])
+    table("origin, variant, objects, programs, distinct",
+          [(*key, objects, programs, len(hashes)) for key, (objects, programs, hashes) in sorted(rows.items())])
     if (arguments.folder / "kernel.json").exists():
         print_verdicts(arguments.folder, index)
     distinct = len(rows[("all", "all")][2])

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
  * What samples/bpf takes from kernel-internal headers: short type names, sparse annotations, byte order functions.
- * Put in front of every sample that does not include vmlinux.h, so that the samples build against the user headers alone.
+ * Put in front of every sample that does not include vmlinux.h, so that the samples build against the user headers
+ * alone.
  */
 #pragma once
 
-#include <linux/types.h>
+#include <bpf/bpf_endian.h>
 #include <linux/stddef.h>
 #include <linux/tcp.h>
+#include <linux/types.h>
 #include <linux/udp.h>
-#include <bpf/bpf_endian.h>
 
 typedef __u8 u8;
 typedef __u16 u16;
@@ -46,7 +47,14 @@ struct vlan_hdr {
 /* Older linux/stddef.h has no __struct_group: the same members, once named and once not. */
 #ifndef __struct_group
 #define __struct_group(tag, name, attributes, ...) \
-  union { struct { __VA_ARGS__ } attributes; struct tag { __VA_ARGS__ } attributes name; }
+  union {                                          \
+    struct {                                       \
+      __VA_ARGS__                                  \
+    } attributes;                                  \
+    struct tag {                                   \
+      __VA_ARGS__                                  \
+    } attributes name;                             \
+  }
 #endif
 
 #define htons(x) bpf_htons(x)
@@ -57,8 +65,18 @@ struct vlan_hdr {
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-#define min(a, b) ({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ < b_ ? a_ : b_; })
-#define max(a, b) ({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ > b_ ? a_ : b_; })
+#define min(a, b)           \
+  ({                        \
+    __typeof__(a) a_ = (a); \
+    __typeof__(b) b_ = (b); \
+    a_ < b_ ? a_ : b_;      \
+  })
+#define max(a, b)           \
+  ({                        \
+    __typeof__(a) a_ = (a); \
+    __typeof__(b) b_ = (b); \
+    a_ > b_ ? a_ : b_;      \
+  })
 
 #define memcpy(to, from, size) __builtin_memcpy(to, from, size)
 #define memset(to, byte, size) __builtin_memset(to, byte, size)
