@@ -10,9 +10,11 @@
 
 namespace xnic::arch::ebpf {
 
-// One instruction a line; "name:" defines a label, "goto name" and "if … goto name" use it (pc-relative "goto +3" works
-// too); ";" and
-// "//" begin comments; "r1 = map[3]" and "r1 = map[3] + 8 value" refer to maps by index. Errors name the line.
+// One instruction a line, in any form that print.hpp writes; a line of listing() is read too. "name:" defines a label;
+// "goto name", "if … goto name", "call name" and "r2 = subprog[name]" use it, pc-relative "goto pc+3" and "goto +3"
+// work too. ";" and "//" begin comments. Maps are named by index: "r1 = map[3]", "r1 = map[3][0]+8". As in the kernel's
+// text, "r1 = 5" is a move and "r1 = 0x5" a 16-byte load; "r1 = 5 ll" is one too. Errors name the line. An empty text
+// gives an empty program.
 base::Result<std::vector<Instruction>> assemble(std::string_view text);
 
 }  // namespace xnic::arch::ebpf
