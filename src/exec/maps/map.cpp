@@ -5,6 +5,9 @@
 #include "exec/maps/array.hpp"
 #include "exec/maps/checks.hpp"
 #include "exec/maps/hash.hpp"
+#include "exec/maps/perf_event_array.hpp"
+#include "exec/maps/redirect_maps.hpp"
+#include "exec/maps/reference_maps.hpp"
 
 namespace xnic::exec::maps {
 
@@ -29,6 +32,20 @@ std::shared_ptr<Map> Map::create(const MapSpec& spec, const MapOptions& options,
     case arch::ebpf::kMapPercpuHash:
     case arch::ebpf::kMapLruPercpuHash:
       return PercpuHashMap::make(spec, options, error);
+    case arch::ebpf::kMapProgArray:
+      return ProgArrayMap::make(spec, options, error);
+    case arch::ebpf::kMapArrayOfMaps:
+      return ArrayOfMapsMap::make(spec, options, error);
+    case arch::ebpf::kMapHashOfMaps:
+      return HashOfMapsMap::make(spec, options, error);
+    case arch::ebpf::kMapPerfEventArray:
+      return PerfEventArrayMap::make(spec, options, error);
+    case arch::ebpf::kMapDevmap:
+    case arch::ebpf::kMapCpumap:
+    case arch::ebpf::kMapXskmap:
+      return RedirectArrayMap::make(spec, options, error);
+    case arch::ebpf::kMapDevmapHash:
+      return DevmapHashMap::make(spec, options, error);
     default:
       // A type number that no kernel knows is a bad argument; a known one is something this card lacks.
       error = spec.type == arch::ebpf::kMapUnspec || spec.type > arch::ebpf::kMapArena ? -EINVAL : -kErrNotSupported;

@@ -33,12 +33,14 @@ struct MapOptions {
 };
 
 class Map;
+class EventSink;  // perf_event_array.hpp
 
 // What the host reads or writes as the value of a reference-holding map (prog array, map of maps, devmap, cpumap,
 // xskmap) goes through these; device/ translates file descriptors and ids.
 struct Reference {
   std::shared_ptr<const LoadedProgram> program;  // prog array; devmap/cpumap with a program
   std::shared_ptr<Map> map;                      // map of maps
+  std::shared_ptr<EventSink> events;             // perf event array
 };
 
 class Map {
@@ -64,7 +66,7 @@ class Map {
   virtual int peek(void* value);
   // Array maps: address of the first value (global data, LoadMapValue); null for others.
   virtual uint8_t* values_base() { return nullptr; }
-  // Map of maps: the inner map; prog array: the program. Null when absent.
+  // Map of maps: the inner map (lookup() gives null there); prog array, devmap, cpumap: the program. Null when absent.
   virtual std::shared_ptr<Map> inner(const void* key);
   virtual std::shared_ptr<const LoadedProgram> program(uint32_t index);
   // True if [address, address + bytes) lies inside one value (checked mode of the interpreter).
@@ -73,6 +75,9 @@ class Map {
   // --- Host side: the bpf(2) commands. Values are host_value_bytes(). ---
   virtual int host_lookup(const void* key, void* value, uint64_t flags);
   virtual int host_update(const void* key, const void* value, uint64_t flags);
+  // Update of a reference-holding map. `value` is what bpf(2) brought (value_size bytes), except for maps of maps:
+  // there it is the u32 id of the inner map, which host_lookup shall report. A plain host_update of a prog array, map
+  // of maps or perf event array gives -EBADF, since its value names no object.
   virtual int host_update_reference(const void* key, Reference reference, const void* value, uint64_t flags);
   virtual int host_erase(const void* key);
   virtual int host_lookup_and_delete(const void* key, void* value, uint64_t flags);

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packets from fields, for the expected side of the program tests.
 
-Nothing here shares code with the programs: an output packet is built from scratch out of the fields it should have, with
-checksums computed in full, and never by changing the input packet. All functions return bytes."""
+Nothing here shares code with the programs: an output packet is built from scratch out of the fields it should
+have, with checksums computed in full, and never by changing the input packet.
+
+All functions return bytes."""
 
 import ipaddress
 import struct
 
-CLIENT_MAC = bytes.fromhex("02aabbcc0001")
-CARD_MAC = bytes.fromhex("02aabbcc0002")
-ROUTER_MAC = bytes.fromhex("02aabbcc0003")
+# Different in every byte, so that no mixture of them looks right.
+CLIENT_MAC = bytes.fromhex("02112233aa01")
+CARD_MAC = bytes.fromhex("06445566bb02")
 
 IPV4, IPV6, ARP, VLAN, QINQ = 0x0800, 0x86DD, 0x0806, 0x8100, 0x88A8
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
@@ -68,7 +70,16 @@ def tag(ethertype, payload, vlan=100):
     return be16(vlan) + be16(ethertype) + payload
 
 
-def ipv4(source, destination, protocol, payload=b"", ttl=64, tos=0, identification=0, fragment=0, options=b"", length=None):
+def ipv4(source,
+         destination,
+         protocol,
+         payload=b"",
+         ttl=64,
+         tos=0,
+         identification=0,
+         fragment=0,
+         options=b"",
+         length=None):
     words = 5 + len(options) // 4
     length = 20 + len(options) + len(payload) if length is None else length
 
@@ -81,7 +92,8 @@ def ipv4(source, destination, protocol, payload=b"", ttl=64, tos=0, identificati
 
 def ipv6(source, destination, next_header, payload=b"", hop_limit=64, traffic_class=0, flow_label=0):
     first = 6 << 28 | traffic_class << 20 | flow_label
-    return struct.pack(">IHBB", first, len(payload), next_header, hop_limit) + address(source) + address(destination) + payload
+    return struct.pack(">IHBB", first, len(payload), next_header,
+                       hop_limit) + address(source) + address(destination) + payload
 
 
 def udp(source, destination, source_port, destination_port, payload=b"", without_checksum=False):
@@ -93,11 +105,19 @@ def udp(source, destination, source_port, destination_port, payload=b"", without
     return segment[:6] + be16(check) + payload
 
 
-def tcp(source, destination, source_port, destination_port, flags=ACK, sequence=1000, acknowledgement=0, options=b"",
-        payload=b"", window=65535):
+def tcp(source,
+        destination,
+        source_port,
+        destination_port,
+        flags=ACK,
+        sequence=1000,
+        acknowledgement=0,
+        options=b"",
+        payload=b"",
+        window=65535):
     words = 5 + len(options) // 4
-    segment = struct.pack(">HHIIBBHHH", source_port, destination_port, sequence, acknowledgement, words << 4, flags, window,
-                          0, 0) + options + payload
+    segment = struct.pack(">HHIIBBHHH", source_port, destination_port, sequence, acknowledgement, words << 4, flags,
+                          window, 0, 0) + options + payload
     check = checksum(pseudo_header(source, destination, TCP, len(segment)) + segment)
     return segment[:16] + be16(check) + segment[18:]
 
@@ -110,18 +130,20 @@ def icmp(kind, code, rest, payload=b""):
 
 def icmpv6(source, destination, kind, code, rest, payload=b""):
     message = struct.pack(">BBH", kind, code, 0) + rest + payload
-    return message[:2] + be16(checksum(pseudo_header(source, destination, ICMPV6, len(message)) + message)) + message[4:]
+    return message[:2] + be16(
+        checksum(pseudo_header(source, destination, ICMPV6, len(message)) + message)) + message[4:]
 
 
 def udp4(source, destination, source_port, destination_port, payload=b"", without_checksum=False, **fields):
     """An IPv4 packet with a UDP datagram."""
-    return ipv4(source, destination, UDP, udp(source, destination, source_port, destination_port, payload, without_checksum),
-                **fields)
+    return ipv4(source, destination, UDP,
+                udp(source, destination, source_port, destination_port, payload, without_checksum), **fields)
 
 
 def tcp4(source, destination, source_port, destination_port, ip_fields=None, **fields):
     """An IPv4 packet with a TCP segment."""
-    return ipv4(source, destination, TCP, tcp(source, destination, source_port, destination_port, **fields), **(ip_fields or {}))
+    return ipv4(source, destination, TCP, tcp(source, destination, source_port, destination_port, **fields),
+                **(ip_fields or {}))
 
 
 def udp6(source, destination, source_port, destination_port, payload=b"", **fields):

@@ -56,12 +56,28 @@ def redirect():
 
 def redirect_map():
     suite = Suite("redirect_map")
-    suite.case("swaps, counts and redirects", SAMPLE, "REDIRECT", swapped(SAMPLE), {"tx_port": {ZERO: u32(1)}},
-               {"packets": {ZERO: u64(1)}})
-    suite.case("adds to the count", SHORTEST, "REDIRECT", swapped(SHORTEST),
-               {"tx_port": {ZERO: u32(1)}, "packets": {ZERO: u64(0xFFFFFFFF)}}, {"packets": {ZERO: u64(0x100000000)}})
-    suite.case("aborts when the port is empty, after the swap", SAMPLE, "ABORTED", swapped(SAMPLE),
-               expect_maps={"packets": {ZERO: u64(1)}})
+    suite.case("swaps, counts and redirects", SAMPLE, "REDIRECT", swapped(SAMPLE), {"tx_port": {
+        ZERO: u32(1)
+    }}, {"packets": {
+        ZERO: u64(1)
+    }})
+    suite.case("adds to the count", SHORTEST, "REDIRECT", swapped(SHORTEST), {
+        "tx_port": {
+            ZERO: u32(1)
+        },
+        "packets": {
+            ZERO: u64(0xFFFFFFFF)
+        }
+    }, {"packets": {
+        ZERO: u64(0x100000000)
+    }})
+    suite.case("aborts when the port is empty, after the swap",
+               SAMPLE,
+               "ABORTED",
+               swapped(SAMPLE),
+               expect_maps={"packets": {
+                   ZERO: u64(1)
+               }})
     return suite
 
 
@@ -122,16 +138,58 @@ def rxq_info():
         suite.case(f"does as configured: {action}", SAMPLE, action, maps=config(action), expect_maps=counted)
     suite.case("swaps MAC addresses when asked", SAMPLE, "TX", swapped(SAMPLE), config("TX", options=swap), counted)
     suite.case("reads without changing", SAMPLE, "TX", None, config("TX", options=read), counted)
-    suite.case("swaps on the shortest frame", SHORTEST, "PASS", swapped(SHORTEST), config("PASS", options=read | swap), counted)
+    suite.case("swaps on the shortest frame", SHORTEST, "PASS", swapped(SHORTEST), config("PASS", options=read | swap),
+               counted)
     length_field = frame(ethernet(0x05FF, bytes(46)))
-    suite.case("aborts an 802.3 length frame it has to read", length_field, "ABORTED", None, config("TX", options=swap), counted)
+    suite.case("aborts an 802.3 length frame it has to read", length_field, "ABORTED", None, config("TX", options=swap),
+               counted)
+    suite.case("aborts it even if it only reads", length_field, "ABORTED", None, config("TX", options=read), counted)
+    lowest = frame(ethernet(0x0600, bytes(46)))
+    suite.case("the lowest Ethertype is one", lowest, "TX", swapped(lowest), config("TX", options=swap), counted)
     suite.case("takes an 802.3 length frame it need not read", length_field, "DROP", None, config("DROP"), counted)
     suite.case("aborts on the wrong interface and counts an issue", SAMPLE, "ABORTED", None, config("DROP", ifindex=9),
-               {"total": {ZERO: record(1, 1)}, "by_queue": {ZERO: record(0)}})
-    suite.case("aborts unconfigured, for no interface has index 0", SAMPLE, "ABORTED",
-               expect_maps={"total": {ZERO: record(1, 1)}})
-    suite.case("another interface and queue", SAMPLE, "DROP", None, config("DROP", ifindex=3),
-               {"total": {ZERO: record(1)}, "by_queue": {ZERO: record(0), u32(2): record(1)}}, ingress=3, queue=2)
-    suite.case("a queue beyond the table shares the last entry", SAMPLE, "DROP", None, config("DROP", ifindex=3),
-               {"total": {ZERO: record(1)}, "by_queue": {u32(63): record(0), u32(64): record(1, 1)}}, ingress=3, queue=70)
+               {
+                   "total": {
+                       ZERO: record(1, 1)
+                   },
+                   "by_queue": {
+                       ZERO: record(0)
+                   }
+               })
+    suite.case("aborts unconfigured, for no interface has index 0",
+               SAMPLE,
+               "ABORTED",
+               expect_maps={"total": {
+                   ZERO: record(1, 1)
+               }})
+    suite.case("another interface and queue",
+               SAMPLE,
+               "DROP",
+               None,
+               config("DROP", ifindex=3), {
+                   "total": {
+                       ZERO: record(1)
+                   },
+                   "by_queue": {
+                       ZERO: record(0),
+                       u32(2): record(1)
+                   }
+               },
+               ingress=3,
+               queue=2)
+    suite.case("a queue beyond the table shares the last entry",
+               SAMPLE,
+               "DROP",
+               None,
+               config("DROP", ifindex=3), {
+                   "total": {
+                       ZERO: record(1)
+                   },
+                   "by_queue": {
+                       u32(63): record(0),
+                       u32(64): record(1, 1)
+                   }
+               },
+               ingress=3,
+               queue=70)
     return suite
