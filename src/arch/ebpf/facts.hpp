@@ -48,7 +48,7 @@ struct Range {
 
 // What a register points to. For pointers, RegFact::range is the byte offset from the base named here.
 enum class RegType : uint8_t {
-  kUnset,       // never written on some path: not readable
+  kUnset,       // never written on some path, or never read again: says nothing about the register
   kScalar,      // a number
   kContext,     // struct xdp_md; base = its first byte
   kPacket,      // base = data
@@ -62,6 +62,9 @@ enum class RegType : uint8_t {
   kOther,       // verified, but of a kind that compilers don't need apart (socket, kernel object, dynptr, iterator)
   kMixed,       // different types on different paths
 };
+
+// RegFact::frame when the call depth differs between visits, or is not known (global functions, timer callbacks).
+inline constexpr uint32_t kAnyFrame = ~uint32_t{0};
 
 struct RegFact {
   RegType type = RegType::kUnset;
