@@ -89,7 +89,7 @@ Result<void> Decoder::unused(std::string_view group, unsigned fields) const {
 Result<Slot> Decoder::target(int64_t displacement) const {
   const int64_t to = int64_t{slot_} + 1 + displacement;
   if (to < 0 || to >= static_cast<int64_t>(raw_.size())) return fail("jump out of range from insn {} to {}", slot_, to);
-  if (tail_[to]) return fail("jump into the middle of ldimm64 insn {}", to);
+  if (tail_[to]) return fail("jump into the middle of ldimm64 insn {}", to - 1);
   return static_cast<Slot>(to);
 }
 

@@ -20,6 +20,10 @@ base::Result<uint64_t> run_flat(std::span<const arch::ebpf::Instruction> insns, 
   machine->helper.engine = machine.get();
   machine->helper.invoke = invoke_callback;
   machine->enter_frame(0);
+  packet::Packet view;  // legacy packet loads see the memory as the packet
+  view.data_meta = view.data = memory.data();
+  view.data_end = memory.data() + memory.size();
+  machine->helper.packet = &view;
   machine->r[1] = reinterpret_cast<uint64_t>(memory.data());
   machine->r[2] = memory.size();
   run_loop(*machine, code.ops.data());

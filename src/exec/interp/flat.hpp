@@ -19,9 +19,10 @@ struct ExtraHelper {
 };
 using ExtraHelpers = std::map<uint32_t, ExtraHelper>;
 
-// Runs `insns` with r1 = address and r2 = length of `memory` and returns r0. `extra` are the helpers that calls by
-// number and by register reach. Errors: kUnsupported for an instruction or helper that cannot run here, kLimit when
-// `budget` operations were not enough or calls nest too deep. Memory accesses are not checked.
+// Runs `insns` with r1 = address and r2 = length of `memory`, which is the packet to legacy packet loads, and returns
+// r0. `extra` are the helpers that calls by number and by register reach. Errors: kUnsupported for an instruction or
+// helper that cannot run here, kLimit when `budget` operations were not enough or calls nest too deep. Memory accesses
+// are not checked.
 base::Result<uint64_t> run_flat(std::span<const arch::ebpf::Instruction> insns, base::MutableBytes memory,
                                 const ExtraHelpers& extra = {}, uint64_t budget = 1u << 30);
 

@@ -166,9 +166,9 @@ TEST(Decode, RefusesJumpsToNowhere) {
   EXPECT_EQ(error_of({{0x06, 0, 0, 0, INT32_MAX}, kExit}),
             "insn 0 (opcode 0x06): jump out of range from insn 0 to 2147483648");
   EXPECT_EQ(error_of({{0x15, 0, 0, 1, 0}, {0x18, 1, 0, 0, 0}, {}, kExit}),
-            "insn 0 (opcode 0x15): jump into the middle of ldimm64 insn 2");
+            "insn 0 (opcode 0x15): jump into the middle of ldimm64 insn 1");
   EXPECT_EQ(error_of({{0x85, 0, 1, 0, 1}, {0x18, 1, 0, 0, 0}, {}, kExit}),
-            "insn 0 (opcode 0x85): jump into the middle of ldimm64 insn 2");
+            "insn 0 (opcode 0x85): jump into the middle of ldimm64 insn 1");
   EXPECT_EQ(error_of({}), "program: has no instructions");
 }
 
