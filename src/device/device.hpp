@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "exec/engine.hpp"
 
@@ -40,8 +41,21 @@ class Device {
   std::shared_ptr<const exec::LoadedProgram> program(int fd) const;
   std::shared_ptr<exec::maps::Map> map(int fd) const;
 
- private:
+  // Ports that XDP links attach to. A new device has port 1, "lo", with one queue. False: index 0, index or name taken,
+  // no queue; for remove_port: no such port. Removing a port leaves the links on it without a port.
+  bool add_port(uint32_t ifindex, const std::string& name, uint32_t queues);
+  bool remove_port(uint32_t ifindex);
+  // The program attached to a port, null when there is none.
+  std::shared_ptr<const exec::LoadedProgram> port_program(uint32_t ifindex) const;
+
+  // The card's pins (BPF_OBJ_PIN makes them). unlink() is what a file system does to remove one; here it is this.
+  std::vector<std::string> pins() const;
+  bool unpin(const std::string& path);
+
+  // What the commands work on; defined in state.hpp for this folder.
   struct State;
+
+ private:
   std::unique_ptr<State> state_;
 };
 

@@ -54,8 +54,9 @@ class Object {
   const std::vector<ObjectMap>& maps() const;
   const ObjectMap* find_map(const std::string& name) const;
 
+  struct State;  // defined in object.cpp
+
  private:
-  struct State;
   explicit Object(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

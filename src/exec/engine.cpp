@@ -3,14 +3,16 @@
 #include "exec/engine.hpp"
 
 #include "exec/interp/interp.hpp"
+#include "exec/kernel/kernel.hpp"
 
 namespace xnic::exec {
 
 std::unique_ptr<Engine> make_engine(std::string_view name) {
   if (name == "interp") return std::make_unique<interp::Interp>();
+  if (name == "kernel") return std::make_unique<kernel::Kernel>();
   return nullptr;
 }
 
-std::vector<std::string_view> engine_names() { return {"interp"}; }
+std::vector<std::string_view> engine_names() { return {"interp", "kernel"}; }
 
 }  // namespace xnic::exec

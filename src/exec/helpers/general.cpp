@@ -3,8 +3,11 @@
 // the card has no suspend and no leap seconds, so boot and TAI time are the same as monotonic time.
 #include <sched.h>
 
+#include <cstring>
+
 #include "base/rng.hpp"
 #include "exec/helpers/call.hpp"
+#include "exec/helpers/format.hpp"
 
 namespace xnic::exec::helpers {
 namespace {
@@ -70,6 +73,32 @@ uint64_t spin_lock(HelperContext&, uint64_t lock, uint64_t, uint64_t, uint64_t, 
 uint64_t spin_unlock(HelperContext&, uint64_t lock, uint64_t, uint64_t, uint64_t, uint64_t) {
   __atomic_store_n(pointer<uint32_t>(lock), 0u, __ATOMIC_RELEASE);
   return 0;
+}
+
+// Reads memory that the card owns; for the rest of the address space the answer is the kernel's for unmapped memory.
+uint64_t probe_read_kernel(HelperContext& ctx, uint64_t to, uint64_t bytes, uint64_t from, uint64_t, uint64_t) {
+  const uint32_t count = static_cast<uint32_t>(bytes);
+  if (count == 0) return 0;
+  if (!readable(ctx, from, count)) {
+    std::memset(pointer<void>(to), 0, count);
+    return fail(EFAULT);
+  }
+  std::memmove(pointer<void>(to), pointer<const void>(from), count);
+  return 0;
+}
+
+// Copies up to and including the NUL, cutting the string to fit; returns the bytes written.
+uint64_t probe_read_kernel_str(HelperContext& ctx, uint64_t to, uint64_t bytes, uint64_t from, uint64_t, uint64_t) {
+  const uint32_t count = static_cast<uint32_t>(bytes);
+  if (count == 0) return 0;
+  const int64_t length = string_length(ctx, from, count - 1);
+  if (length < 0) {
+    std::memset(pointer<void>(to), 0, count);
+    return fail(EFAULT);
+  }
+  std::memmove(pointer<void>(to), pointer<const void>(from), static_cast<size_t>(length));
+  pointer<char>(to)[length] = '\0';
+  return static_cast<uint64_t>(length) + 1;
 }
 
 }  // namespace xnic::exec::helpers

@@ -42,6 +42,12 @@ struct HelperContext {
   void* engine = nullptr;  // of the engine's own use, for invoke
   bool stopped = false;    // the run was ended (budget, violation): helpers that loop return at once
 
+  void lend(uint64_t address, uint64_t bytes) { lent.push_back({address, bytes}); }
+  // Ends every loan that begins in [address, address + bytes).
+  void take_back(uint64_t address, uint64_t bytes) {
+    std::erase_if(lent, [&](const LentMemory& memory) { return memory.address - address < bytes; });
+  }
+
   // Back to the state before a run; keeps the capacity of the vectors.
   void reset() {
     redirect = {};

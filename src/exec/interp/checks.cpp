@@ -3,11 +3,15 @@
 // Invariant: only reads the machine, but for recording the first violation.
 #include <fmt/core.h>
 
+#include <algorithm>
+
+#include "arch/ebpf/helpers.hpp"
 #include "exec/interp/machine.hpp"
 
 namespace xnic::exec::interp {
 namespace {
 
+using arch::ebpf::ArgType;
 using arch::ebpf::RegFact;
 using arch::ebpf::RegType;
 
@@ -139,12 +143,77 @@ bool holds(const Machine& m, const RegFact& fact, uint64_t value) {
   return !base || fact.range.contains(value - *base);
 }
 
+bool accessible(const Machine& m, uint64_t address, uint64_t bytes, Access access) {
+  if (in_packet(m, address, bytes) || in_stack(m, address, bytes)) return true;
+  if (in_maps(m, address, bytes, access) || in_lent(m, address, bytes)) return true;
+  return access == Access::kRead && inside(address, bytes, m.context, m.context + arch::ebpf::kContextBytes);
+}
+
+// The memory that a helper touches through one argument. bytes = 0: none.
+struct MemoryArgument {
+  uint64_t bytes = 0;
+  Access access = Access::kRead;
+  bool may_be_null = false;
+};
+
+MemoryArgument memory_argument(ArgType type, const maps::Map* map, uint64_t next_argument, uint8_t fixed) {
+  const uint64_t key = map == nullptr ? 0 : map->spec().key_size;
+  const uint64_t value = map == nullptr ? 0 : map->spec().value_size;
+  switch (type) {
+    case ArgType::kMapKey:
+      return {key, Access::kRead, false};
+    case ArgType::kMapValue:
+      return {value, Access::kRead, false};
+    case ArgType::kMapValueUninit:
+      return {value, Access::kWrite, false};
+    case ArgType::kMemory:
+      return {next_argument, Access::kRead, false};
+    case ArgType::kMemoryOrNull:
+      return {next_argument, Access::kRead, true};
+    case ArgType::kMemoryWritableOrNull:
+      return {next_argument, Access::kWrite, true};
+    case ArgType::kMemoryUninit:
+    case ArgType::kMemoryWritable:
+      return {next_argument, Access::kWrite, false};
+    case ArgType::kFixedMemory:
+      return {fixed, Access::kRead, false};
+    case ArgType::kSpinLock:
+    case ArgType::kIntOut:
+      return {4, Access::kWrite, false};
+    case ArgType::kKptr:
+    case ArgType::kLongOut:
+      return {8, Access::kWrite, false};
+    case ArgType::kTimer:
+    case ArgType::kDynptrUninit:
+    case ArgType::kDynptrRelease:
+      return {16, Access::kWrite, false};
+    case ArgType::kDynptr:
+      return {16, Access::kRead, false};
+    case ArgType::kConstString:
+    case ArgType::kAllocMemory:
+      return {1, Access::kRead, false};
+    default:
+      return {};
+  }
+}
+
+bool is_known_map(const Machine& m, uint64_t value) {
+  const auto same = [&](const auto& map) { return number(map.get()) == value; };
+  return std::ranges::any_of(m.code->loaded->maps, same) || std::ranges::any_of(m.helper.held_maps, same);
+}
+
+bool argument_violated(Machine& m, const Op* op, const arch::ebpf::HelperSignature& signature, int argument,
+                       uint64_t bytes, std::string_view why) {
+  const uint64_t value = m.r[1 + argument];
+  return violated(m, op, Violation::Kind::kHelperArgument, value, bytes,
+                  fmt::format("argument {} of bpf_{} {}: {} bytes at {}", argument + 1, signature.name, why, bytes,
+                              describe(m, value)));
+}
+
 }  // namespace
 
 bool check_access(Machine& m, const Op* op, uint64_t address, uint64_t bytes, Access access) {
-  if (in_packet(m, address, bytes) || in_stack(m, address, bytes)) return true;
-  if (access == Access::kRead && inside(address, bytes, m.context, m.context + arch::ebpf::kContextBytes)) return true;
-  if (in_maps(m, address, bytes, access) || in_lent(m, address, bytes)) return true;
+  if (accessible(m, address, bytes, access)) return true;
   return violated(
       m, op, Violation::Kind::kMemory, address, bytes,
       fmt::format("{} of {} bytes at {}", access == Access::kRead ? "read" : "write", bytes, describe(m, address)));
@@ -176,6 +245,28 @@ bool check_registers(Machine& m, const Op* op) {
   return true;
 }
 
-bool check_helper_arguments(Machine&, const Op*) { return true; }
+bool check_helper_arguments(Machine& m, const Op* op) {
+  const arch::ebpf::HelperSignature* signature = arch::ebpf::find_helper(static_cast<uint32_t>(op->imm));
+  if (signature == nullptr) return true;
+  const maps::Map* map = nullptr;
+  for (int i = 0; i < 5; ++i) {
+    const ArgType type = signature->args[i];
+    const uint64_t value = m.r[1 + i];
+    if (type == ArgType::kMap) {
+      if (!is_known_map(m, value)) return argument_violated(m, op, *signature, i, 0, "is not a map");
+      map = reinterpret_cast<const maps::Map*>(value);
+    }
+    if (type == ArgType::kContext && value != m.context)
+      return argument_violated(m, op, *signature, i, 0, "is not the context");
+    if (type == ArgType::kCallback && helpers::function_slot(value) >= m.code->ops.size())
+      return argument_violated(m, op, *signature, i, 0, "is not a subprogram");
+    const uint64_t next = i < 4 ? static_cast<uint32_t>(m.r[2 + i]) : 0;
+    const MemoryArgument memory = memory_argument(type, map, next, signature->fixed_sizes[i]);
+    if (memory.bytes == 0 || (memory.may_be_null && value == 0)) continue;
+    if (!accessible(m, value, memory.bytes, memory.access))
+      return argument_violated(m, op, *signature, i, memory.bytes, "points to memory it may not");
+  }
+  return true;
+}
 
 }  // namespace xnic::exec::interp

@@ -70,13 +70,16 @@ int Objects::btf(const arch::ebpf::ProgramBtf& tables) {
 
 base::Result<Fd> Objects::create_map(const MapSpec& spec) {
   // Access flags bind the descriptor, and this engine reads and writes all.
-  constexpr uint32_t kHostAccess = arch::ebpf::kRdonly | arch::ebpf::kWronly;
+  uint32_t unwanted = arch::ebpf::kRdonly | arch::ebpf::kWronly;
+  // Devmaps have this flag of themselves; nobody may ask for it.
+  if (spec.type == arch::ebpf::kMapDevmap || spec.type == arch::ebpf::kMapDevmapHash)
+    unwanted |= arch::ebpf::kRdonlyProg;
   union bpf_attr attr{};
   attr.map_type = spec.type;
   attr.key_size = spec.key_size;
   attr.value_size = spec.value_size;
   attr.max_entries = spec.max_entries;
-  attr.map_flags = spec.flags & ~kHostAccess;
+  attr.map_flags = spec.flags & ~unwanted;
   attr.map_extra = spec.map_extra;
   copy_name(attr.map_name, spec.name);
   Fd inner;

@@ -3,11 +3,15 @@
 #include "exec/maps/map.hpp"
 
 #include "exec/maps/array.hpp"
+#include "exec/maps/bloom_filter.hpp"
 #include "exec/maps/checks.hpp"
 #include "exec/maps/hash.hpp"
+#include "exec/maps/lpm_trie.hpp"
 #include "exec/maps/perf_event_array.hpp"
+#include "exec/maps/queue_stack.hpp"
 #include "exec/maps/redirect_maps.hpp"
 #include "exec/maps/reference_maps.hpp"
+#include "exec/maps/ringbuf.hpp"
 
 namespace xnic::exec::maps {
 
@@ -46,6 +50,16 @@ std::shared_ptr<Map> Map::create(const MapSpec& spec, const MapOptions& options,
       return RedirectArrayMap::make(spec, options, error);
     case arch::ebpf::kMapDevmapHash:
       return DevmapHashMap::make(spec, options, error);
+    case arch::ebpf::kMapLpmTrie:
+      return LpmTrieMap::make(spec, options, error);
+    case arch::ebpf::kMapQueue:
+    case arch::ebpf::kMapStack:
+      return QueueStackMap::make(spec, options, error);
+    case arch::ebpf::kMapBloomFilter:
+      return BloomFilterMap::make(spec, options, error);
+    case arch::ebpf::kMapRingbuf:
+    case arch::ebpf::kMapUserRingbuf:
+      return RingbufMap::make(spec, options, error);
     default:
       // A type number that no kernel knows is a bad argument; a known one is something this card lacks.
       error = spec.type == arch::ebpf::kMapUnspec || spec.type > arch::ebpf::kMapArena ? -EINVAL : -kErrNotSupported;

@@ -23,8 +23,12 @@ bool Memory::map(int fd, uint64_t bytes, int flags) {
 }
 
 bool Memory::allocate(uint64_t bytes) {
-  // MAP_NORESERVE would let a hopeless size succeed now and kill the process later; the kernel's -ENOMEM is kinder.
+  // A hopeless size shall fail now (-ENOMEM) rather than kill the process later, hence no MAP_NORESERVE.
   return map(-1, round_up(bytes == 0 ? 1 : bytes, kPageBytes), MAP_PRIVATE | MAP_ANONYMOUS);
+}
+
+bool Memory::allocate_lazily(uint64_t bytes) {
+  return map(-1, round_up(bytes == 0 ? 1 : bytes, kPageBytes), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
 }
 
 bool Memory::allocate_in(int fd, uint64_t bytes) {

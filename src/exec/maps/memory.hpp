@@ -25,6 +25,9 @@ class Memory {
 
   // Maps `bytes` (rounded up to pages) of private zero memory. False when the system has no such memory.
   bool allocate(uint64_t bytes);
+  // As allocate(), without asking the system to promise the pages: for maps that the kernel does not preallocate, whose
+  // limit may be far beyond what is ever used.
+  bool allocate_lazily(uint64_t bytes);
   // Gives the file `bytes` (rounded up to pages) and maps it shared; `fd` stays the caller's.
   bool allocate_in(int fd, uint64_t bytes);
 

@@ -253,6 +253,19 @@ def tx_ip_tunnel():
     padded = udp4(LAN, WAN, 4000, 53, b"")
     add("Ethernet padding stays behind the inner packet", frame(ethernet(IPV4, padded)), "TX",
         outer4(padded) + bytes(18))
+
+    def carries_twice(source):
+        """True if adding the carries of the outer header's sum of little-endian words gives another carry."""
+        header = ipv4(source, far, 4, padded)[:20]
+        words = sum(int.from_bytes(header[i:i + 2], "little") for i in range(0, 20, 2) if i != 10)
+        return (words & 0xFFFF) + (words >> 16) > 0xFFFF
+
+    carrying = next(text for text in (f"172.254.{i >> 8}.{i & 255}" for i in range(65536)) if carries_twice(text))
+    suite.case("a header sum that carries twice", ethernet(IPV4, padded), "TX",
+               ethernet(IPV4, ipv4(carrying, far, 4, padded), NEXT_HOP, CARD_MAC),
+               {"tunnels": {
+                   service(WAN, 53, UDP): tunnel(carrying, far)
+               }})
     add("another port passes", ethernet(IPV4, udp4(LAN, WAN, 53, 54)), "PASS")
     add("another protocol passes", ethernet(IPV4, tcp4(LAN, WAN, 1, 53)), "PASS", protocol=TCP)
     add("another address passes", ethernet(IPV4, udp4(WAN, LAN, 1, 53)), "PASS")

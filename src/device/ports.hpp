@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// The card's ports as the bpf(2) commands see them: an interface index, a name, and the program that is attached.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "device/objects.hpp"
+
+namespace xnic::device {
+
+class PortTable;
+
+// An XDP link. Detaches when it is destroyed, that is when the last handle and pin are gone.
+struct LinkObject final : DeviceObject {
+  explicit LinkObject(PortTable& port_table) : DeviceObject(ObjectKind::kLink), ports(port_table) {}
+  ~LinkObject() override;
+  PortTable& ports;
+  // Guarded by the port table's lock.
+  std::shared_ptr<ProgramObject> program;
+  uint32_t ifindex = 0;  // 0 once detached
+  uint32_t flags = 0;    // XDP_FLAGS_* mode bits as given
+};
+
+class PortTable {
+ public:
+  // False when the index or the name is taken or the index is 0.
+  bool add(uint32_t ifindex, const std::string& name, uint32_t queues);
+  // Detaches the link on it, if any. False when there is no such port.
+  bool remove(uint32_t ifindex);
+  bool exists(uint32_t ifindex) const;
+  uint32_t queues(uint32_t ifindex) const;  // 0 when there is no such port
+  std::shared_ptr<ProgramObject> program(uint32_t ifindex) const;
+
+  // The rules of net/core/dev.c dev_xdp_attach: -EINVAL no such port, -EBUSY a link is there in the same mode, -EEXIST
+  // in another mode.
+  int attach(LinkObject& link, uint32_t ifindex, uint32_t flags, std::shared_ptr<ProgramObject> program);
+  // -ENOLINK when detached, -EPERM when `expected` is given and another program is there.
+  int replace(LinkObject& link, std::shared_ptr<ProgramObject> program, const ProgramObject* expected);
+  void detach(LinkObject& link);
+  // What link info reports, read under the lock.
+  struct LinkView {
+    uint32_t ifindex;
+    uint32_t program_id;
+  };
+  LinkView view(const LinkObject& link) const;
+
+ private:
+  struct Port {
+    std::string name;
+    uint32_t queues;
+    LinkObject* link = nullptr;  // detaches itself before it dies
+  };
+  mutable std::mutex mutex_;
+  std::map<uint32_t, Port> ports_;
+};
+
+}  // namespace xnic::device
