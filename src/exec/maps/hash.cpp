@@ -49,7 +49,8 @@ std::shared_ptr<Map> HashMap::make(const MapSpec& spec, const MapOptions& option
   if ((error = check_hash_spec(spec)) != 0) return nullptr;
   std::shared_ptr<HashMap> map(new HashMap(with_equal_shares(spec, options.cpus), options));
   uint64_t seed = (spec.flags & arch::ebpf::kZeroSeed) != 0 ? 0 : options.seed;
-  error = map->table_.allocate(spec.key_size, spec.value_size, map->spec_.max_entries, seed);
+  bool lazily = (spec.flags & arch::ebpf::kNoPrealloc) != 0;
+  error = map->table_.allocate(spec.key_size, spec.value_size, map->spec_.max_entries, seed, lazily);
   if (error == 0 && map->lru_ && !map->stamps_.allocate(map->table_.slots())) error = -ENOMEM;
   return error == 0 ? map : nullptr;
 }

@@ -51,7 +51,7 @@ uint32_t hash_key(const void* key, uint32_t bytes, uint64_t seed) {
   return finish(fold(state, kMixB));
 }
 
-int HashTable::allocate(uint32_t key_size, uint32_t value_bytes, uint32_t max_entries, uint64_t seed) {
+int HashTable::allocate(uint32_t key_size, uint32_t value_bytes, uint32_t max_entries, uint64_t seed, bool lazily) {
   CHECK(slab_.data() == nullptr && max_entries > 0);
   if (max_entries > (uint32_t{1} << 31)) return -E2BIG;
   key_size_ = key_size;
@@ -66,7 +66,8 @@ int HashTable::allocate(uint32_t key_size, uint32_t value_bytes, uint32_t max_en
   slots_ = static_cast<uint32_t>(slots);
   uint64_t bucket_count = std::bit_ceil(uint64_t{max_entries});
   bucket_mask_ = static_cast<uint32_t>(bucket_count - 1);
-  return slab_.allocate(bytes) && buckets_memory_.allocate(bucket_count * sizeof(Bucket)) ? 0 : -ENOMEM;
+  bool enough = lazily ? slab_.allocate_lazily(bytes) : slab_.allocate(bytes);
+  return enough && buckets_memory_.allocate(bucket_count * sizeof(Bucket)) ? 0 : -ENOMEM;
 }
 
 HashTable::Element* HashTable::element_of(const void* address, uint64_t& offset) const {

@@ -56,8 +56,9 @@ class HashTable {
   HashTable(const HashTable&) = delete;
   HashTable& operator=(const HashTable&) = delete;
 
-  // `value_bytes` is the inline value's size. 0, -ENOMEM or -E2BIG. Call once.
-  int allocate(uint32_t key_size, uint32_t value_bytes, uint32_t max_entries, uint64_t seed);
+  // `value_bytes` is the inline value's size. With `lazily` the system need not promise all pages (BPF_F_NO_PREALLOC).
+  // 0, -ENOMEM or -E2BIG. Call once.
+  int allocate(uint32_t key_size, uint32_t value_bytes, uint32_t max_entries, uint64_t seed, bool lazily = false);
 
   uint8_t* slab() const { return slab_.data(); }
   const uint8_t* buckets() const { return buckets_memory_.data(); }
