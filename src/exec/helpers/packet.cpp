@@ -137,10 +137,15 @@ uint64_t xdp_store_bytes(HelperContext& ctx, uint64_t, uint64_t offset, uint64_t
 
 namespace {
 
-// Ones' complement sum of 32-bit words, as csum_partial: the carries come back in at the end.
-uint32_t sum_words(uint64_t words, uint64_t bytes, uint32_t seed) {
+// Ones' complement sum of 32-bit words, the last one filled up with zeros, as csum_partial; the carries come back in at
+// the end.
+uint32_t sum_words(uint64_t data, uint32_t bytes, uint32_t seed) {
   uint64_t sum = seed;
-  for (uint64_t i = 0; i < bytes; i += 4) sum += base::load<uint32_t>(pointer<const uint8_t>(words + i));
+  uint32_t i = 0;
+  for (; i + 4 <= bytes; i += 4) sum += base::load<uint32_t>(pointer<const uint8_t>(data + i));
+  uint32_t rest = 0;
+  if (i != bytes) std::memcpy(&rest, pointer<const uint8_t>(data + i), bytes - i);
+  sum += rest;
   sum = (sum & 0xffffffff) + (sum >> 32);
   sum = (sum & 0xffffffff) + (sum >> 32);
   return static_cast<uint32_t>(sum);
@@ -156,11 +161,11 @@ uint32_t fold(uint32_t sum) {
 
 }  // namespace
 
-// Since Linux 6.13 the result is folded to 16 bits on every architecture and the sizes have no upper limit.
+// As Linux 6.18 measures: the result is folded to 16 bits, sizes need not be multiples of 4 and have no upper limit
+// (6.12 refuses both and returns 32 bits).
 uint64_t csum_diff(HelperContext&, uint64_t from, uint64_t from_size, uint64_t to, uint64_t to_size, uint64_t seed) {
   const uint32_t from_bytes = static_cast<uint32_t>(from_size);
   const uint32_t to_bytes = static_cast<uint32_t>(to_size);
-  if ((from_bytes | to_bytes) % 4 != 0) return fail(EINVAL);
   const uint32_t start = static_cast<uint32_t>(seed);
   uint32_t sum = start;
   if (from_bytes != 0 && to_bytes != 0) {

@@ -139,14 +139,16 @@ TEST(XdpStoreBytes, WritesWhatLoadBytesReadsBack) {
   EXPECT_EQ(jumbo(xdp_store_bytes, 8000, address(written.data()), 1001), -22);
 }
 
-TEST(CsumDiff, FoldsToSixteenBitsAndRefusesOddSizes) {
+TEST(CsumDiff, FoldsToSixteenBitsAndTakesOddSizes) {
   HelperContext context;
   const auto diff = [&](std::vector<uint32_t> from, std::vector<uint32_t> to, uint64_t seed) {
     return csum_diff(context, address(from.data()), from.size() * 4, address(to.data()), to.size() * 4, seed);
   };
   EXPECT_EQ(diff({}, {0xffffffff, 1}, 0), 1u);
   EXPECT_EQ(diff({}, {}, 0x12345678), 0x68acu);
-  EXPECT_EQ(static_cast<int64_t>(csum_diff(context, 0, 3, 0, 0, 0)), -22);
+  const uint8_t odd[] = {0x34, 0x12, 0x78, 0x56, 0x9a};
+  EXPECT_EQ(csum_diff(context, 0, 0, address(odd), 5, 0), 0x1234u + 0x5678u + 0x9au);
+  EXPECT_EQ(csum_diff(context, 0, 0, address(odd), 3, 1), 0x1234u + 0x78u + 1u);
   // Replacing a word by the difference gives the sum of the new data (RFC 1624).
   const uint64_t before = diff({}, {0x11112222, 0x33334444}, 0);
   EXPECT_EQ(diff({0x33334444}, {0x55556666}, before), diff({}, {0x11112222, 0x55556666}, 0));
