@@ -29,7 +29,9 @@ bool in_stack(const Machine& m, uint64_t address, uint64_t bytes) {
   return false;
 }
 
+// Of ring buffers only what is lent at the moment may be touched.
 bool map_allows(const maps::Map& map, uint64_t address, uint64_t bytes, Access access) {
+  if (map.spec().type == arch::ebpf::kMapRingbuf || map.spec().type == arch::ebpf::kMapUserRingbuf) return false;
   if (!map.owns(reinterpret_cast<const void*>(address), bytes)) return false;
   const uint32_t forbidden = access == Access::kWrite ? arch::ebpf::kRdonlyProg : arch::ebpf::kWronlyProg;
   return (map.spec().flags & forbidden) == 0;
