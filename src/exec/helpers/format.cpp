@@ -153,8 +153,7 @@ bool inside(uint64_t at, uint64_t bytes, uint64_t first, uint64_t size) {
 
 }  // namespace
 
-int format(HelperContext& ctx, std::string_view pattern, std::span<const uint64_t> arguments, bool exact,
-           std::string& out) {
+int format(HelperContext& ctx, std::string_view pattern, std::span<const uint64_t> arguments, std::string& out) {
   size_t used = 0;
   while (!pattern.empty()) {
     const char c = pattern.front();
@@ -173,7 +172,7 @@ int format(HelperContext& ctx, std::string_view pattern, std::span<const uint64_
     if (!take(pattern, conversion) || used >= arguments.size()) return -EINVAL;
     if (const int error = convert(ctx, conversion, arguments[used++], out); error != 0) return error;
   }
-  return exact && used != arguments.size() ? -EINVAL : 0;
+  return 0;
 }
 
 bool readable(HelperContext& ctx, uint64_t at, uint64_t bytes) {

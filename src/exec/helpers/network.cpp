@@ -62,7 +62,7 @@ int refusal(const Route* route) {
   return kNotForwarded;
 }
 
-// Offsets within the second word group of struct bpf_fib_lookup that newer headers name as unions.
+// The table id shares its place with the VLAN fields, which older headers name alone.
 uint32_t take_table_id(bpf_fib_lookup& params) {
   const uint32_t table = base::load<uint32_t>(&params.h_vlan_proto);
   base::store<uint32_t>(&params.h_vlan_proto, 0);
@@ -147,7 +147,8 @@ uint64_t fib_lookup(HelperContext& ctx, uint64_t, uint64_t params, uint64_t byte
 uint64_t check_mtu(HelperContext& ctx, uint64_t, uint64_t ifindex, uint64_t mtu_length, uint64_t difference,
                    uint64_t flags) {
   if (flags != 0) return fail(EINVAL);
-  const uint32_t wanted = ifindex == 0 ? ctx.packet->ingress_ifindex : static_cast<uint32_t>(ifindex);
+  const uint32_t wanted =
+      static_cast<uint32_t>(ifindex) == 0 ? ctx.packet->ingress_ifindex : static_cast<uint32_t>(ifindex);
   const NetworkInterface* out = network_of(ctx).interface(wanted);
   if (out == nullptr) return fail(ENODEV);
   // Lengths are the kernel's ints, with the link header; fragments are not counted.

@@ -61,11 +61,11 @@ int64_t parse(std::string_view text, uint64_t flags, Number& number) {
 std::string_view text_at(uint64_t at, uint64_t bytes) { return {pointer<const char>(at), static_cast<size_t>(bytes)}; }
 
 // Formats a trace line; the length without the NUL, as the kernel returns it, or -errno.
-int64_t trace(HelperContext& ctx, std::string_view pattern, std::span<const uint64_t> arguments, bool exact) {
+int64_t trace(HelperContext& ctx, std::string_view pattern, std::span<const uint64_t> arguments) {
   if (pattern.empty() || pattern.back() != '\0') return -EINVAL;
   pattern = pattern.substr(0, pattern.find('\0'));
   std::string line;
-  if (const int error = format(ctx, pattern, arguments, exact, line); error != 0) return error;
+  if (const int error = format(ctx, pattern, arguments, line); error != 0) return error;
   line.resize(std::min(line.size(), kLongestTrace));
   const int64_t length = static_cast<int64_t>(line.size());
   ctx.state->trace += line;
@@ -117,14 +117,14 @@ uint64_t strncmp(HelperContext&, uint64_t text, uint64_t bytes, uint64_t constan
 
 uint64_t trace_printk(HelperContext& ctx, uint64_t pattern, uint64_t bytes, uint64_t a, uint64_t b, uint64_t c) {
   const uint64_t arguments[] = {a, b, c};
-  return integer(trace(ctx, text_at(pattern, static_cast<uint32_t>(bytes)), arguments, false));
+  return integer(trace(ctx, text_at(pattern, static_cast<uint32_t>(bytes)), arguments));
 }
 
 uint64_t trace_vprintk(HelperContext& ctx, uint64_t pattern, uint64_t bytes, uint64_t data, uint64_t data_bytes,
                        uint64_t) {
   std::vector<uint64_t> arguments;
   if (!take_arguments(data, static_cast<uint32_t>(data_bytes), arguments)) return fail(EINVAL);
-  return integer(trace(ctx, text_at(pattern, static_cast<uint32_t>(bytes)), arguments, false));
+  return integer(trace(ctx, text_at(pattern, static_cast<uint32_t>(bytes)), arguments));
 }
 
 // Returns the length the whole text needs, with the NUL; writes what fits.
@@ -133,7 +133,7 @@ uint64_t snprintf(HelperContext& ctx, uint64_t buffer, uint64_t room, uint64_t p
   std::vector<uint64_t> arguments;
   if (!take_arguments(data, static_cast<uint32_t>(data_bytes), arguments)) return fail(EINVAL);
   std::string text;
-  const int error = format(ctx, pointer<const char>(pattern), arguments, false, text);
+  const int error = format(ctx, pointer<const char>(pattern), arguments, text);
   if (error != 0) return integer(error);
   const uint32_t bytes = static_cast<uint32_t>(room);
   if (bytes != 0) {
