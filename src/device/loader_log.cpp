@@ -17,7 +17,7 @@ namespace {
 thread_local LoaderLog* t_log = nullptr;
 
 int print(libbpf_print_level level, const char* format, va_list arguments) {
-  if (level == LIBBPF_DEBUG || !t_log) return 0;
+  if (level != LIBBPF_WARN || !t_log) return 0;
   va_list again;
   va_copy(again, arguments);
   int length = std::vsnprintf(nullptr, 0, format, again);

@@ -110,7 +110,7 @@ long map_lookup_batch(Command& command, bool erase) {
     if (erase)
       result = batch.map->host_lookup_and_delete(next.data(), batch.value.data(), attr.elem_flags);
     else
-      result = copy_element_out(command, *batch.object, next.data(), batch.value.data(), attr.elem_flags);
+      result = batch.map->host_lookup(next.data(), batch.value.data(), attr.elem_flags);
     if (!erase) {
       batch.key = next;
       started = true;

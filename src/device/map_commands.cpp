@@ -161,53 +161,39 @@ int check_lock_flag(const Element& element, uint64_t flags) {
 
 }  // namespace
 
-int copy_element_out(const Command& command, const MapObject& map, const void* key, void* value, uint64_t flags) {
-  const MapSpec& spec = map.map->spec();
-  if (is_map_of_maps(spec.type)) {
-    auto inner = map.map->inner(key);
-    if (!inner) return -ENOENT;
-    uint32_t id = command.state.objects.map_id(inner.get());
-    std::memcpy(value, &id, sizeof id);
-    return 0;
-  }
-  if (spec.type == ebpf::kMapProgArray) {
-    auto program = map.map->program(base::load<uint32_t>(key));
-    if (!program) return -ENOENT;
-    std::memcpy(value, &program->id, sizeof program->id);
-    return 0;
-  }
-  return map.map->host_lookup(key, value, flags);
+namespace {
+
+// The program behind a descriptor in a map value; `attach_type` is what its map runs.
+int program_in_value(const Command& command, const void* fd, uint32_t attach_type, Reference& reference) {
+  std::shared_ptr<ProgramObject> program;
+  if (int error = command.program(base::load<int32_t>(fd), program)) return error;
+  if (program->type != BPF_PROG_TYPE_XDP) return -EINVAL;
+  if (attach_type != BPF_XDP && program->loaded.program->expected_attach_type != attach_type) return -EINVAL;
+  reference.program = program_ref(program);
+  return 0;
 }
+
+}  // namespace
 
 int copy_element_in(const Command& command, const MapObject& map, const void* key, void* value, uint64_t flags) {
   const MapSpec& spec = map.map->spec();
+  auto* bytes = static_cast<uint8_t*>(value);
   Reference reference;
   if (is_map_of_maps(spec.type)) {
     std::shared_ptr<MapObject> inner;
-    if (int error = command.map(base::load<int32_t>(value), inner)) return error;
+    if (int error = command.map(base::load<int32_t>(bytes), inner)) return error;
     reference.map = map_ref(inner);
+    base::store<uint32_t>(bytes, inner->id);
   } else if (spec.type == ebpf::kMapProgArray) {
-    std::shared_ptr<ProgramObject> program;
-    if (int error = command.program(base::load<int32_t>(value), program)) return error;
-    if (program->type != BPF_PROG_TYPE_XDP) return -EINVAL;
-    reference.program = program_ref(program);
-  } else if ((is_devmap(spec.type) || spec.type == ebpf::kMapCpumap) && spec.value_size >= 8) {
-    // struct bpf_devmap_val and bpf_cpumap_val: a number, then the descriptor of a program (0 or less: none).
-    int32_t fd = base::load<int32_t>(static_cast<uint8_t*>(value) + 4);
-    if (fd > 0) {
-      std::shared_ptr<ProgramObject> program;
-      if (int error = command.program(fd, program)) return error;
-      uint32_t wanted = is_devmap(spec.type) ? BPF_XDP_DEVMAP : BPF_XDP_CPUMAP;
-      if (program->type != BPF_PROG_TYPE_XDP || program->loaded.program->expected_attach_type != wanted) return -EINVAL;
-      reference.program = program_ref(program);
-      base::store<uint32_t>(static_cast<uint8_t*>(value) + 4, program->id);
-    } else {
-      base::store<uint32_t>(static_cast<uint8_t*>(value) + 4, 0);
-    }
+    if (int error = program_in_value(command, bytes, BPF_XDP, reference)) return error;
+  } else if ((is_devmap(spec.type) || spec.type == ebpf::kMapCpumap) && spec.value_size >= 8 &&
+             base::load<int32_t>(bytes + 4) > 0) {
+    // struct bpf_devmap_val and bpf_cpumap_val: a number, then the descriptor of a program.
+    uint32_t attach_type = is_devmap(spec.type) ? BPF_XDP_DEVMAP : BPF_XDP_CPUMAP;
+    if (int error = program_in_value(command, bytes + 4, attach_type, reference)) return error;
   } else {
     return map.map->host_update(key, value, flags);
   }
-  if (!reference.map && !reference.program) return map.map->host_update(key, value, flags);
   return map.map->host_update_reference(key, std::move(reference), value, flags);
 }
 
@@ -222,8 +208,7 @@ long map_lookup(Command& command) {
   // A bloom filter is asked whether it has this value.
   if (element.spec->type == ebpf::kMapBloomFilter)
     if (int error = command.caller.read(attr.value, value.data(), value.size())) return error;
-  if (int error = copy_element_out(command, *element.object, element.key_pointer(), value.data(), attr.flags))
-    return error;
+  if (int error = element.map->host_lookup(element.key_pointer(), value.data(), attr.flags)) return error;
   return command.caller.write(attr.value, value.data(), value.size());
 }
 

@@ -76,16 +76,6 @@ std::shared_ptr<DeviceObject> ObjectTable::find(ObjectKind kind, uint32_t id) co
   return entry == table.end() ? nullptr : entry->second.object.lock();
 }
 
-uint32_t ObjectTable::map_id(const exec::maps::Map* map) const {
-  std::vector<std::shared_ptr<DeviceObject>> seen;  // released after the lock
-  std::lock_guard lock(mutex_);
-  for (const auto& [id, entry] : entries_[static_cast<size_t>(ObjectKind::kMap)]) {
-    seen.push_back(entry.object.lock());
-    if (seen.back() && static_cast<const MapObject&>(*seen.back()).map.get() == map) return id;
-  }
-  return 0;
-}
-
 uint32_t ObjectTable::next_id(ObjectKind kind, uint32_t after) {
   sweep();
   std::lock_guard lock(mutex_);

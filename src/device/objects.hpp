@@ -90,8 +90,6 @@ class ObjectTable {
 
   std::shared_ptr<DeviceObject> find(const FileIdentity& identity) const;
   std::shared_ptr<DeviceObject> find(ObjectKind kind, uint32_t id) const;
-  // Id of the object that owns `map`, 0 when there is none.
-  uint32_t map_id(const exec::maps::Map* map) const;
   // Smallest id above `after`, 0 when there is none. Sweeps first.
   uint32_t next_id(ObjectKind kind, uint32_t after);
 

@@ -110,8 +110,8 @@ long link_create(Command& command);
 long link_update(Command& command);
 long link_detach(Command& command);
 
-// Element operations shared by the single and the batched commands. Buffers are key_size and host_value_bytes.
-int copy_element_out(const Command& command, const MapObject& map, const void* key, void* value, uint64_t flags);
+// Update of one element, shared by the single and the batched command. Buffers are key_size and host_value_bytes;
+// descriptors in `value` are replaced by what the map wants to see.
 int copy_element_in(const Command& command, const MapObject& map, const void* key, void* value, uint64_t flags);
 
 // Object names (kernel/bpf/syscall.c bpf_obj_name_cpy): NUL-terminated, letters, digits, '_' and '.'. 0 or -EINVAL.
