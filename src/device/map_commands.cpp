@@ -265,6 +265,7 @@ long map_freeze(Command& command) {
   if (int error = command.map(static_cast<int>(command.attr.map_fd), object, &identity)) return error;
   if (object->map->spec().timer_offset >= 0) return -kErrnoNotSupported;
   if (!identity.writable) return -EPERM;
+  if (object->map->frozen()) return -EBUSY;
   if (int error = object->map->freeze()) return error;
   if (object->map->spec().flags & BPF_F_MMAPABLE) object->handle.seal_writes();
   return 0;

@@ -45,7 +45,7 @@ int ObjectTable::publish(const std::shared_ptr<DeviceObject>& object, Access acc
     auto& table = entries_[static_cast<size_t>(object->kind)];
     table[object->id] = {object, object};
     by_inode_[object->handle.inode()] = object;
-    if (++published_since_sweep_ >= std::max<size_t>(kSweepEvery, by_inode_.size())) {
+    if (++published_since_sweep_ >= std::max(kSweepEvery, left_by_sweep_)) {
       published_since_sweep_ = 0;
       sweep_now = true;
     }
@@ -126,6 +126,7 @@ bool ObjectTable::sweep_once() {
       }
     }
     std::erase_if(by_inode_, [](const auto& item) { return item.second.expired(); });
+    left_by_sweep_ = static_cast<uint32_t>(by_inode_.size() - dropped.size());
   }
   for (DeviceObject* object : without_users) user_gone(*object);
   return !dropped.empty();

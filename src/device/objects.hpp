@@ -113,6 +113,7 @@ class ObjectTable {
   std::array<uint32_t, kObjectKinds> last_id_{};
   std::unordered_map<ino_t, std::weak_ptr<DeviceObject>> by_inode_;
   uint32_t published_since_sweep_ = 0;
+  uint32_t left_by_sweep_ = 0;  // objects that the last sweep found in use
 };
 
 }  // namespace xnic::device
