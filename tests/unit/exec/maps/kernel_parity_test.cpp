@@ -123,7 +123,7 @@ Buffer random_bytes(base::Rng& rng, size_t bytes) {
 
 Buffer key_of(uint64_t number, uint32_t bytes) {
   Buffer key(bytes);
-  std::memcpy(key.data(), &number, std::min<size_t>(bytes, sizeof number));
+  if (bytes != 0) std::memcpy(key.data(), &number, std::min<size_t>(bytes, sizeof number));
   return key;
 }
 
