@@ -113,7 +113,7 @@ ordered_json print_members(const btf* btf, const btf_type* type, Bytes bytes) {
 }
 
 ordered_json print_array(const btf* btf, const btf_type* type, Bytes bytes) {
-  const btf_array* array = btf_array(type);
+  const auto* array = btf_array(type);
   const int64_t element_bytes = btf__resolve_size(btf, array->type);
   if (element_bytes <= 0) return ordered_json::array();
   if (is_char(btf, array->type) && is_text(bytes.first(array->nelems))) {
@@ -255,7 +255,7 @@ Result<void> read_composite(const btf* btf, const btf_type* type, const ordered_
 
 Result<void> read_array(const btf* btf, const btf_type* type, const ordered_json& json, MutableBytes bytes,
                         const std::string& where) {
-  const btf_array* array = btf_array(type);
+  const auto* array = btf_array(type);
   if (json.is_string() && is_char(btf, array->type)) {
     const std::string text = json.get<std::string>();
     if (text.size() > array->nelems)

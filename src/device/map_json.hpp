@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole maps as JSON in the form of `bpftool map dump --json`: a list of {"key", "value"} with bytes as "0x…" strings
+// and, where the object has BTF, "formatted" with typed values; per-CPU maps have "values": [{"cpu", "value"}].
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/result.hpp"
+#include "device/object.hpp"
+
+namespace xnic::device {
+
+// Every element of the map, in the map's own order. Maps that can't be walked (queues, ring buffers, …) give an empty
+// list. Errors: kBadInput when the object's BTF does not fit the map.
+base::Result<nlohmann::ordered_json> dump_map(const ObjectMap& map);
+
+// Updates the map from such a list. Keys and values may be byte lists, typed values, or stand under "formatted";
+// without BTF, numbers are taken as integers of the key's or value's size. Errors: kBadInput naming the element and
+// member, kLimit when the map is full.
+base::Result<void> fill_map(const ObjectMap& map, const nlohmann::ordered_json& list, const std::string& where);
+
+}  // namespace xnic::device
