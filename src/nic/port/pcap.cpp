@@ -152,7 +152,8 @@ Result<PcapngWriter> PcapngWriter::create(const std::string& path) {
   return writer;
 }
 
-Result<void> PcapngWriter::write(base::Bytes frame, uint64_t timestamp_ns, uint64_t verdict, std::string_view comment) {
+Result<void> PcapngWriter::write(base::Bytes frame, uint64_t timestamp_ns, std::optional<uint64_t> verdict,
+                                 std::string_view comment) {
   Block packet(kEnhancedPacket);
   packet.u32(0);  // interface
   packet.u32(static_cast<uint32_t>(timestamp_ns >> 32));
@@ -160,9 +161,11 @@ Result<void> PcapngWriter::write(base::Bytes frame, uint64_t timestamp_ns, uint6
   packet.u32(static_cast<uint32_t>(frame.size()));
   packet.u32(static_cast<uint32_t>(frame.size()));
   packet.bytes(frame.data(), frame.size());
-  uint8_t option[9] = {kVerdictXdp};
-  base::store(&option[1], verdict);
-  packet.option(kOptionVerdict, option, sizeof option);
+  if (verdict) {
+    uint8_t option[9] = {kVerdictXdp};
+    base::store(&option[1], *verdict);
+    packet.option(kOptionVerdict, option, sizeof option);
+  }
   if (!comment.empty()) packet.option(kOptionComment, comment.data(), comment.size());
   packet.option(kOptionEnd, nullptr, 0);
   return put(packet.finish());

@@ -44,9 +44,10 @@ class PcapngWriter {
  public:
   // `path` "-": standard output. Errors: kIo.
   static base::Result<PcapngWriter> create(const std::string& path);
-  // Appends a frame with its XDP verdict and a comment (empty: none). Errors: kIo (disk full, …); the file is then
-  // incomplete.
-  base::Result<void> write(base::Bytes frame, uint64_t timestamp_ns, uint64_t verdict, std::string_view comment);
+  // Appends a frame with its XDP verdict, if it has one, and a comment (empty: none). Errors: kIo (disk full, …); the
+  // file is then incomplete.
+  base::Result<void> write(base::Bytes frame, uint64_t timestamp_ns, std::optional<uint64_t> verdict,
+                           std::string_view comment);
   // Flushes; must be called, and checked, for the file to be complete. Errors: kIo.
   base::Result<void> close();
   PcapngWriter(PcapngWriter&&) noexcept;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands of xnic share: their options, exit codes and the way errors are told.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+
+namespace xnic::tools {
+
+// Exit codes, documented in `xnic --help`.
+enum ExitCode : int {
+  kExitOk = 0,
+  kExitNo = 1,           // the answer is no: packets differ, program rejected
+  kExitBadInput = 2,     // wrong use, or a file that isn't what it should be
+  kExitUnsupported = 3,  // valid, but not supported or over a limit
+  kExitIo = 4,           // the operating system refused
+};
+
+// Prints "xnic: error: …" to standard error; the exit code for the kind of error.
+int report(const base::Error& error);
+
+struct RunOptions {
+  std::vector<std::string> programs;
+  std::string program_name;
+  std::vector<std::string> inputs;
+  std::vector<std::string> engines = {"interp"};
+  std::string compare;
+  std::string output;
+  std::vector<std::string> maps;  // NAME=FILE.json
+  bool dump_maps = false;
+  uint32_t ingress_ifindex = 1;
+  uint32_t rx_queue = 0;
+  uint64_t repeat = 1;
+  uint64_t limit = 0;  // 0: none
+  bool json = false;
+};
+int run(const RunOptions& options);
+
+struct CheckOptions {
+  std::vector<std::string> objects;
+  std::string program_name;
+  bool log = false;
+  bool json = false;
+};
+int check(const CheckOptions& options);
+
+struct DisasmOptions {
+  std::string object;
+  std::string program_name;
+};
+int disasm(const DisasmOptions& options);
+
+struct GenOptions {
+  std::string output = "-";
+  uint64_t count = 1000;
+  uint32_t flows = 100;
+  std::string sizes = "60";
+  std::string protocols = "udp";
+  uint32_t vlan_tags = 0;
+  uint32_t malformed_percent = 0;
+  uint64_t seed = 1;
+  double rate_pps = 1e6;
+};
+int gen(const GenOptions& options);
+
+}  // namespace xnic::tools

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of xnic: one subcommand a job. Parsing only; the jobs are in the files of their names.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "xnic/command.hpp"
+
+namespace xnic::tools {
+
+int report(const base::Error& error) {
+  std::fprintf(stderr, "xnic: error: %s\n", error.message().c_str());
+  switch (error.kind) {
+    case base::ErrorKind::kBadInput:
+      return kExitBadInput;
+    case base::ErrorKind::kLimit:
+    case base::ErrorKind::kUnsupported:
+      return kExitUnsupported;
+    case base::ErrorKind::kIo:
+      return kExitIo;
+  }
+  return kExitBadInput;
+}
+
+namespace {
+
+void add_run(CLI::App& app, RunOptions& options) {
+  CLI::App* run = app.add_subcommand("run", "Run XDP programs over captured packets and count the verdicts");
+  run->add_option("PROG.o", options.programs, "XDP objects")->required();
+  run->add_option("--in", options.inputs, "Captures (pcap or pcapng, Ethernet); - is standard input")->required();
+  run->add_option("--program", options.program_name, "Program in the object, by function name or section");
+  run->add_option("--engine", options.engines, "Engines to run, separated by commas: interp, kernel")
+      ->delimiter(',')
+      ->capture_default_str();
+  run->add_option("--compare", options.compare, "Compare verdict, bytes and maps of every engine with this one");
+  run->add_option("--out", options.output,
+                  "Write the packets after the program, with their verdicts, as pcapng; - is standard output");
+  run->add_option("--map", options.maps, "NAME=FILE.json: fill a map first, in bpftool's JSON form");
+  run->add_flag("--dump-maps", options.dump_maps, "Print the maps at the end, in bpftool's JSON form");
+  run->add_option("--ingress-ifindex", options.ingress_ifindex, "ctx->ingress_ifindex")->capture_default_str();
+  run->add_option("--rx-queue", options.rx_queue, "ctx->rx_queue_index")->capture_default_str();
+  run->add_option("--repeat", options.repeat, "Run each capture this many times")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  run->add_option("--limit", options.limit, "Stop after this many packets of each capture");
+  run->add_flag("--json", options.json, "Machine-readable output (schema: docs/run-json.md)");
+  run->footer(
+      "Examples:\n"
+      "  xnic run build/release/programs/xdp1.bpf.o --in data/traces/5_flows_64_bytes.pcap\n"
+      "  xnic run fw.o --in a.pcap --engine interp --compare kernel      (kernel needs root)\n"
+      "  xnic gen --flows 1000 --sizes imix | xnic run fw.o --in - --out after.pcapng\n"
+      "  xnic run lb.o --in a.pcap --map vips=vips.json --dump-maps");
+}
+
+void add_others(CLI::App& app, CheckOptions& check, DisasmOptions& disasm, GenOptions& gen) {
+  CLI::App* command = app.add_subcommand("check", "Verify the programs of objects and say why one is rejected");
+  command->add_option("PROG.o", check.objects, "XDP objects")->required();
+  command->add_option("--program", check.program_name, "Program in the object, by function name or section");
+  command->add_flag("--log", check.log, "Print the verifier's log of every visited instruction");
+  command->add_flag("--json", check.json, "Machine-readable output");
+  command->footer("Example:\n  xnic check build/release/programs/katran_lb.bpf.o");
+
+  command = app.add_subcommand("disasm", "Print the instructions as bpftool does, with their source lines");
+  command->add_option("PROG.o", disasm.object, "XDP object")->required();
+  command->add_option("--program", disasm.program_name, "Program in the object, by function name or section");
+  command->footer("Example:\n  xnic disasm build/release/programs/drop.bpf.o");
+
+  command = app.add_subcommand("gen", "Write a synthetic capture");
+  command->add_option("--out", gen.output, "pcapng file; - is standard output")->capture_default_str();
+  command->add_option("--count", gen.count, "Packets")->capture_default_str();
+  command->add_option("--flows", gen.flows, "Distinct flows")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--sizes", gen.sizes, "Frame bytes without FCS: N, MIN-MAX, or imix")->capture_default_str();
+  command->add_option("--protocols", gen.protocols, "Of udp, tcp, icmp, udp6, tcp6, icmp6, arp, other; repeat to weigh")
+      ->capture_default_str();
+  command->add_option("--vlan", gen.vlan_tags, "VLAN tags: 0, 1, 2 (QinQ)")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 2));
+  command->add_option("--malformed", gen.malformed_percent, "Percent of damaged frames")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100));
+  command->add_option("--seed", gen.seed, "Same seed, same capture")->capture_default_str();
+  command->add_option("--rate", gen.rate_pps, "Packets per second in the timestamps")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->footer(
+      "Example:\n  xnic gen --protocols tcp,udp,udp6 --sizes imix --malformed 5 --count 100000 --out mix.pcapng");
+}
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App app{"xnic: run, check and measure XDP programs on a network card made of software"};
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 done; 1 packets differ or a program is rejected; 2 wrong use or bad input; 3 unsupported or over "
+      "a limit; 4 I/O error.");
+  RunOptions run_options;
+  CheckOptions check_options;
+  DisasmOptions disasm_options;
+  GenOptions gen_options;
+  add_run(app, run_options);
+  add_others(app, check_options, disasm_options, gen_options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitBadInput;
+  }
+  if (app.got_subcommand("run")) return run(run_options);
+  if (app.got_subcommand("check")) return check(check_options);
+  if (app.got_subcommand("disasm")) return disasm(disasm_options);
+  return gen(gen_options);
+}
+
+}  // namespace
+}  // namespace xnic::tools
+
+int main(int argc, char** argv) { return xnic::tools::parse_and_run(argc, argv); }

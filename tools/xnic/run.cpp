@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// `xnic run`: every program over every capture, then one table or one JSON document.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "xnic/command.hpp"
+#include "xnic/job.hpp"
+
+namespace xnic::tools {
+namespace {
+
+double ns_per_packet(const exec::EngineCounters& counters) {
+  return counters.packets == 0 ? 0 : static_cast<double>(counters.run_ns) / static_cast<double>(counters.packets);
+}
+
+double packets_per_second(const exec::EngineCounters& counters) {
+  return counters.run_ns == 0 ? 0 : static_cast<double>(counters.packets) * 1e9 / static_cast<double>(counters.run_ns);
+}
+
+// What a person wants to know beyond the table: differences and frames that were treated specially.
+std::string remarks(const JobResult& result) {
+  std::string text;
+  for (const std::string& difference : result.differences)
+    text += fmt::format("DIFFERENT {} on {}: {}\n", result.program, result.trace, difference);
+  if (result.skipped_short != 0) {
+    text += fmt::format("{}: {} frames of less than {} bytes were skipped\n", result.trace, result.skipped_short,
+                        exec::packet::kMinFrameBytes);
+  }
+  if (result.cut_by_capture != 0) {
+    text += fmt::format("{}: {} frames were cut by the capture's snap length and ran as captured\n", result.trace,
+                        result.cut_by_capture);
+  }
+  return text;
+}
+
+base::Result<int> run_all(const RunOptions& options) {
+  device::Device device;
+  device::install_device(&device);
+  std::optional<nic::port::PcapngWriter> output;
+  if (!options.output.empty()) {
+    XNIC_ASSIGN(output, nic::port::PcapngWriter::create(options.output));
+  }
+  std::vector<JobResult> results;
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  nlohmann::ordered_json dumps = nlohmann::ordered_json::array();
+  for (const std::string& program : options.programs) {
+    for (const std::string& trace : options.inputs) {
+      nlohmann::ordered_json maps;
+      XNIC_ASSIGN(JobResult result,
+                  run_job(device, program, trace, options, output, options.dump_maps ? &maps : nullptr));
+      json.push_back(result_json(result));
+      if (options.dump_maps && options.json) json.back()["maps"] = maps;
+      if (options.dump_maps && !options.json)
+        dumps.push_back({{"program", result.program}, {"trace", result.trace}, {"maps", maps}});
+      results.push_back(std::move(result));
+    }
+  }
+  if (output) XNIC_TRY(output->close());
+  // The capture has standard output to itself when it goes there.
+  std::FILE* to = options.output == "-" ? stderr : stdout;
+  if (options.json) {
+    fmt::print(to, "{}\n", (json.size() == 1 ? json[0] : json).dump(2));
+  } else {
+    for (const auto& dump : dumps) fmt::print(to, "{}\n", dump.dump(2));
+    fmt::print(to, "{}", result_table(results));
+  }
+  bool different = false;
+  for (const JobResult& result : results)
+    different = different || result.packets_different + result.maps_different != 0;
+  return different ? kExitNo : kExitOk;
+}
+
+}  // namespace
+
+std::string result_table(const std::vector<JobResult>& results) {
+  size_t program_width = 7;
+  size_t trace_width = 5;
+  for (const JobResult& result : results) {
+    program_width = std::max(program_width, result.program.size());
+    trace_width = std::max(trace_width, result.trace.size());
+  }
+  std::string text = fmt::format("{:<{}}  {:<{}}  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>12}\n",
+                                 "program", program_width, "trace", trace_width, "engine", "packets", "aborted", "drop",
+                                 "pass", "tx", "redirect", "ns/packet", "packets/s");
+  uint64_t compared = 0;
+  uint64_t different = 0;
+  uint64_t maps_different = 0;
+  std::string notes;
+  for (const JobResult& result : results) {
+    for (const EngineResult& engine : result.engines) {
+      const exec::EngineCounters& counters = engine.counters;
+      text += fmt::format("{:<{}}  {:<{}}  {:<8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10.1f} {:>12.0f}\n",
+                          result.program, program_width, result.trace, trace_width, engine.engine, counters.packets,
+                          counters.actions[0], counters.actions[1], counters.actions[2], counters.actions[3],
+                          counters.actions[4], ns_per_packet(counters), packets_per_second(counters));
+    }
+    compared += result.packets_compared;
+    different += result.packets_different;
+    maps_different += result.maps_different;
+    notes += remarks(result);
+  }
+  text += notes;
+  if (!results.empty() && !results.front().reference.empty()) {
+    text += fmt::format("{} packets compared, {} different", compared, different);
+    text += maps_different == 0 ? "; all maps equal\n" : fmt::format("; {} maps different\n", maps_different);
+  }
+  return text;
+}
+
+nlohmann::ordered_json result_json(const JobResult& result) {
+  nlohmann::ordered_json engines = nlohmann::ordered_json::array();
+  for (const EngineResult& engine : result.engines) {
+    nlohmann::ordered_json verdicts;
+    for (uint32_t action = 0; action <= arch::ebpf::kXdpRedirect; ++action) {
+      verdicts[std::string(arch::ebpf::action_name(action))] = engine.counters.actions[action];
+    }
+    engines.push_back({{"engine", engine.engine},
+                       {"packets", engine.counters.packets},
+                       {"bytes", engine.counters.bytes},
+                       {"verdicts", verdicts},
+                       {"ns_per_packet", ns_per_packet(engine.counters)},
+                       {"packets_per_second", packets_per_second(engine.counters)}});
+  }
+  nlohmann::ordered_json json = {{"program", result.program}, {"trace", result.trace}, {"engines", engines}};
+  if (!result.reference.empty()) {
+    json["compare"] = {{"reference", result.reference},
+                       {"packets", result.packets_compared},
+                       {"different", result.packets_different},
+                       {"maps_different", result.maps_different},
+                       {"differences", result.differences}};
+  }
+  if (result.skipped_short != 0) json["skipped_short"] = result.skipped_short;
+  if (result.cut_by_capture != 0) json["cut_by_capture"] = result.cut_by_capture;
+  return json;
+}
+
+int run(const RunOptions& options) {
+  auto result = run_all(options);
+  return result ? *result : report(result.error());
+}
+
+}  // namespace xnic::tools
