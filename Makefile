@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: run test bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs run test bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run three programs over real traces on the interpreter and the live kernel
 run: PRESET = release
@@ -28,6 +28,10 @@ build: setup
 ## setup: install the Debian packages that are missing
 setup:
 	@scripts/bootstrap.sh
+
+## docs: bring the generated tables of docs/ up to date
+docs: build
+	$(BUILD)/bin/tidy . --write
 
 ## lint: clang-tidy over the sources, format check, house rules
 lint: build
