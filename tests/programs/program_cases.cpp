@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs the cases of tests/programs/*.json on one engine, with the program compiled for each CPU version. Every case
+// loads the program afresh. usage: program_cases ENGINE CASES_DIR PROGRAMS_DIR
+//
+// The kernel takes a context only for an interface that exists: with root the process enters a network namespace of its
+// own and makes the pair of interfaces that the cases name.
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "arch/ebpf/map_types.hpp"
+#include "device/object.hpp"
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using xnic::base::ErrorKind;
+using xnic::base::make_error;
+using xnic::base::Result;
+
+namespace xnic::tests {
+namespace {
+
+std::vector<uint8_t> from_hex(const std::string& text) {
+  std::vector<uint8_t> bytes;
+  for (size_t i = 0; i + 1 < text.size(); i += 2)
+    bytes.push_back(static_cast<uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
+  return bytes;
+}
+
+std::string to_hex(base::Bytes bytes) {
+  std::string text;
+  for (uint8_t byte : bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+uint32_t verdict_code(const std::string& name) {
+  static const char* const names[] = {"XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"};
+  const auto* at = std::find(std::begin(names), std::end(names), name);
+  if (at == std::end(names)) throw std::runtime_error("unknown verdict " + name);
+  return static_cast<uint32_t>(at - std::begin(names));
+}
+
+bool is_global_data(const std::string& map) { return map == ".rodata" || map == ".data" || map == ".bss"; }
+
+// The whole value as bpf(2) carries it: for per-CPU maps the given bytes for every CPU.
+std::vector<uint8_t> host_value(exec::maps::Map& map, const std::vector<uint8_t>& value) {
+  if (!arch::ebpf::is_percpu(map.spec().type)) return value;
+  std::vector<uint8_t> all(map.host_value_bytes());
+  const size_t stride = all.size() / map.cpus();
+  for (uint32_t cpu = 0; cpu < map.cpus(); ++cpu)
+    std::copy(value.begin(), value.end(), all.begin() + ptrdiff_t(cpu * stride));
+  return all;
+}
+
+Result<void> fill(const device::Object& object, const ordered_json& maps) {
+  for (const auto& [name, entries] : maps.items()) {
+    if (is_global_data(name)) continue;  // set before loading
+    const device::ObjectMap* map = object.find_map(name);
+    if (map == nullptr) return make_error(ErrorKind::kBadInput, name, "no such map");
+    for (const auto& entry : entries) {
+      const auto key = from_hex(entry["key"]);
+      const auto value = host_value(*map->map, from_hex(entry["value"]));
+      const int error =
+          key.empty() ? map->map->push(value.data(), 0) : map->map->host_update(key.data(), value.data(), 0);
+      if (error != 0) return make_error(ErrorKind::kBadInput, name, "update failed: {}", error);
+    }
+  }
+  return {};
+}
+
+// What is wrong with the maps after the packet; empty: nothing.
+std::string map_mismatch(const device::Object& object, const ordered_json& maps) {
+  for (const auto& [name, entries] : maps.items()) {
+    const device::ObjectMap* map = object.find_map(name);
+    if (map == nullptr) return name + ": no such map";
+    std::vector<uint8_t> value(map->map->host_value_bytes());
+    for (const auto& entry : entries) {
+      const auto key = from_hex(entry["key"]);
+      const int error = key.empty() ? map->map->pop(value.data()) : map->map->host_lookup(key.data(), value.data(), 0);
+      if (entry["value"].is_null()) {
+        if (error != -ENOENT) return fmt::format("{}[{}] should be absent", name, to_hex(key));
+        continue;
+      }
+      if (error != 0) return fmt::format("{}[{}] is missing ({})", name, to_hex(key), error);
+      // Of a per-CPU value the copy of CPU 0, where every case runs.
+      const std::string got = to_hex(base::Bytes(value).first(map->map->spec().value_size));
+      if (got != entry["value"])
+        return fmt::format("{}[{}] is {}, expected {}", name, to_hex(key), got, entry["value"].get<std::string>());
+    }
+    if (map->map->spec().key_size == 0 && map->map->pop(value.data()) == 0) return name + " holds more than expected";
+  }
+  return "";
+}
+
+Result<std::string> run_case(device::Device& device, const std::string& engine_name, const fs::path& path,
+                             const ordered_json& test) {
+  device::LoadOptions options;
+  const ordered_json maps = test.value("maps", ordered_json::object());
+  for (const auto& [name, entries] : maps.items()) {
+    if (is_global_data(name)) options.initial_values.emplace_back(name, from_hex(entries[0]["value"]));
+  }
+  XNIC_ASSIGN(auto object, device::Object::load(device, path.string(), options));
+  XNIC_TRY(fill(object, maps));
+  auto engine = exec::make_engine(engine_name);
+  XNIC_TRY(engine->load(object.programs().at(0).loaded));
+  XNIC_TRY(engine->push_maps());
+
+  exec::packet::Packet packet;
+  packet.assign(from_hex(test["packet"]));
+  packet.ingress_ifindex = test.value("ingress_ifindex", 1u);
+  packet.rx_queue = test.value("rx_queue", 0u);
+  exec::Verdict verdict;
+  const base::SystemClock clock;
+  uint64_t random_state = 1;
+  const exec::RunContext context{.clock = &clock, .random_state = &random_state};
+  XNIC_TRY(engine->run({&packet, 1}, {&verdict, 1}, context));
+  XNIC_TRY(engine->pull_maps());
+
+  if (verdict.code != verdict_code(test["verdict"]))
+    return fmt::format("verdict {}, expected {}", verdict.code, test["verdict"].dump());
+  const std::string wanted = test.contains("expect") ? test["expect"] : test["packet"];
+  if (const std::string got = to_hex(packet.bytes()); got != wanted)
+    return fmt::format("packet {}\n     expected {}", got, wanted);
+  return map_mismatch(object, test.value("expect_maps", ordered_json::object()));
+}
+
+int run_all(const std::string& engine, const fs::path& cases_dir, const fs::path& programs_dir) {
+  device::Device device;
+  device::install_device(&device);
+  int passed = 0;
+  int failed = 0;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(cases_dir)) {
+    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  for (const fs::path& file : files) {
+    std::ifstream in(file);
+    const ordered_json document = ordered_json::parse(in);
+    for (const char* cpu : {"v1", "v2", "v3", "v4"}) {
+      const fs::path object = programs_dir / cpu / (document["program"].get<std::string>() + ".bpf.o");
+      for (const auto& test : document["cases"]) {
+        auto outcome = run_case(device, engine, object, test);
+        const std::string wrong = outcome ? *outcome : outcome.error().message();
+        ++(wrong.empty() ? passed : failed);
+        if (!wrong.empty()) {
+          std::printf("FAILED %s %s: %s\n     %s\n", file.stem().c_str(), cpu, test["name"].get<std::string>().c_str(),
+                      wrong.c_str());
+        }
+      }
+    }
+  }
+  device::install_device(nullptr);
+  std::printf("engine %s: %d passed, %d failed\n", engine.c_str(), passed, failed);
+  return failed == 0 && passed > 0 ? 0 : 1;
+}
+
+// A network namespace of this process alone, with the interfaces of the cases; it vanishes with the process.
+bool enter_namespace() {
+  return unshare(CLONE_NEWNET) == 0 && std::system("ip link set lo up") == 0 &&
+         std::system("ip link add d3 index 3 numrxqueues 80 type veth peer name p3") == 0;
+}
+
+}  // namespace
+}  // namespace xnic::tests
+
+int main(int argc, char** argv) {
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: program_cases ENGINE CASES_DIR PROGRAMS_DIR\n");
+    return 2;
+  }
+  cpu_set_t first;
+  CPU_ZERO(&first);
+  CPU_SET(0, &first);
+  sched_setaffinity(0, sizeof first, &first);
+  if (std::string(argv[1]) == "kernel" && (geteuid() != 0 || !xnic::tests::enter_namespace())) {
+    std::printf("skipped: the live kernel takes programs from root only\n");
+    return 77;
+  }
+  return xnic::tests::run_all(argv[1], argv[2], argv[3]);
+}
