@@ -16,6 +16,12 @@ run: build
 test: build
 	cd $(BUILD) && ctest --output-on-failure -j $(JOBS)
 
+## test-corpus: other people's XDP programs (Debian packages): taken or refused as the kernel does, and equal on packets
+test-corpus: build
+	tests/corpus/build.sh
+	$(BUILD)/bin/corpus_kernel_verdicts
+	$(BUILD)/bin/corpus_compare
+
 ## test-asan: the whole test suite under AddressSanitizer and UndefinedBehaviorSanitizer
 test-asan:
 	$(MAKE) test PRESET=asan
