@@ -192,4 +192,16 @@ Result<void> fill_map(const ObjectMap& map, const ordered_json& list, const std:
   return {};
 }
 
+Result<void> fill_global_data(const GlobalData& data, const ordered_json& json, const std::string& where) {
+  if (data.btf.empty() || data.btf_value_type_id == 0) {
+    return make_error(ErrorKind::kUnsupported, where, "the object has no types for {}", data.name);
+  }
+  XNIC_ASSIGN(const TypeTable types, TypeTable::parse(data.btf));
+  // One element of a map dump, or the variables themselves.
+  const bool element = json.is_array() && json.size() == 1 && json[0].is_object() && json[0].contains("value");
+  const ordered_json& value =
+      element ? (json[0].contains("formatted") ? json[0]["formatted"]["value"] : json[0]["value"]) : json;
+  return types.merge_json(data.btf_value_type_id, value, data.value, where);
+}
+
 }  // namespace xnic::device

@@ -19,4 +19,9 @@ base::Result<nlohmann::ordered_json> dump_map(const ObjectMap& map);
 // member, kLimit when the map is full.
 base::Result<void> fill_map(const ObjectMap& map, const nlohmann::ordered_json& list, const std::string& where);
 
+// Sets global data before the load: `json` is such a list with one element, or what bpftool prints as the value of the
+// section: [{"variable": value}, …]. Variables that are not named keep their values. Errors as above.
+base::Result<void> fill_global_data(const GlobalData& data, const nlohmann::ordered_json& json,
+                                    const std::string& where);
+
 }  // namespace xnic::device

@@ -9,6 +9,7 @@
 #include "device/object.hpp"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <unistd.h>
 
@@ -94,11 +95,16 @@ class Loader {
       : device_(device), name_(std::move(name)), options_(options) {}
 
   Result<void> run(base::Bytes elf, Object::State& state);
+  // The last PROG_LOAD that run() made, if it came that far.
+  const std::optional<LoadReport>& last_report() const { return last_report_; }
+  // Opens the object and lists the programs that run() would load, as (function, section).
+  Result<std::vector<std::pair<std::string, std::string>>> list(base::Bytes elf, Object::State& state);
 
  private:
   Result<void> open(base::Bytes elf);
   Result<void> choose_programs();
   Result<void> prepare_maps();
+  Result<void> prepare_global_data(bpf_map* map);
   Result<void> prepare_pin(bpf_map* map);
   Result<void> load();
   Result<void> pin_maps();
@@ -116,6 +122,7 @@ class Loader {
   Object::State* state_ = nullptr;
   std::map<bpf_map*, std::string> pins_;     // maps to pin after the load
   std::map<std::string, std::string> logs_;  // verifier log by function
+  std::optional<LoadReport> last_report_;
 };
 
 Result<void> Loader::open(base::Bytes elf) {
@@ -188,6 +195,19 @@ Result<void> Loader::prepare_pin(bpf_map* map) {
   return {};
 }
 
+Result<void> Loader::prepare_global_data(bpf_map* map) {
+  size_t bytes = 0;
+  if (!is_internal(map) || !options_.set_global_data) return {};
+  // libbpf's own memory until the load, handed out as const only because reading is the usual wish.
+  auto* value = static_cast<uint8_t*>(const_cast<void*>(bpf_map__initial_value(map, &bytes)));
+  if (!value) return {};
+  uint32_t btf_bytes = 0;
+  const btf* btf = bpf_object__btf(object_);
+  const void* blob = btf ? btf__raw_data(btf, &btf_bytes) : nullptr;
+  return options_.set_global_data(GlobalData{map_name(map), base::Bytes(static_cast<const uint8_t*>(blob), btf_bytes),
+                                             bpf_map__btf_value_type_id(map), base::MutableBytes(value, bytes)});
+}
+
 Result<void> Loader::prepare_maps() {
   bpf_map* map;
   bpf_object__for_each_map(map, object_) {
@@ -208,6 +228,7 @@ Result<void> Loader::prepare_maps() {
     // event arrays.
     if (bpf_map__max_entries(map) == 0 && type != arch::ebpf::kMapPerfEventArray)
       bpf_map__set_max_entries(map, static_cast<uint32_t>(libbpf_num_possible_cpus()));
+    XNIC_TRY(prepare_global_data(map));
     XNIC_TRY(prepare_pin(map));
   }
   return {};
@@ -272,8 +293,9 @@ base::Unexpected Loader::load_failed(int error, const LoadReports& reports) {
 }
 
 Result<void> Loader::load() {
-  LoadReports reports(options_.verifier_log ? 3 : 1);
+  LoadReports reports(options_.verifier_log ? 2 : 1);
   int result = bpf_object__load(object_);
+  if (!reports.reports.empty()) last_report_ = reports.reports.back();
   if (result != 0) return load_failed(-result, reports);
   for (auto& report : reports.reports)
     if (report.error == 0) logs_[report.program] = std::move(report.log);
@@ -324,6 +346,28 @@ Result<void> Loader::run(base::Bytes elf, Object::State& state) {
   return collect();
 }
 
+Result<std::vector<std::pair<std::string, std::string>>> Loader::list(base::Bytes elf, Object::State& state) {
+  state_ = &state;
+  DeviceForThread scope(device_);
+  XNIC_ASSIGN(auto object, modernise_object(elf, name_));
+  XNIC_TRY(open(object));
+  XNIC_TRY(choose_programs());
+  std::vector<std::pair<std::string, std::string>> programs;
+  bpf_program* program;
+  bpf_object__for_each_program(program, object_) if (bpf_program__autoload(program))
+      programs.emplace_back(bpf_program__name(program), bpf_program__section_name(program));
+  return programs;
+}
+
+Result<std::vector<uint8_t>> read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return make_error(ErrorKind::kIo, path, "{}", std::strerror(errno));
+  std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (file.bad()) return make_error(ErrorKind::kIo, path, "cannot be read");
+  if (bytes.empty()) return make_error(ErrorKind::kBadInput, path, "is empty");
+  return bytes;
+}
+
 }  // namespace
 
 Object::Object(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -339,13 +383,33 @@ Result<Object> Object::load_bytes(Device& device, base::Bytes elf, const std::st
 }
 
 Result<Object> Object::load(Device& device, const std::string& path, const LoadOptions& options) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return make_error(ErrorKind::kIo, path, "{}", std::strerror(errno));
-  std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad() || bytes.empty())
-    return make_error(bytes.empty() && !file.bad() ? ErrorKind::kBadInput : ErrorKind::kIo, path, "{}",
-                      file.bad() ? "cannot be read" : "is empty");
+  XNIC_ASSIGN(auto bytes, read_file(path));
   return load_bytes(device, bytes, path, options);
+}
+
+Result<std::vector<ProgramReport>> Object::check(Device& device, const std::string& path, const LoadOptions& options) {
+  XNIC_ASSIGN(auto bytes, read_file(path));
+  State opened;
+  XNIC_ASSIGN(auto programs, Loader(device, path, options).list(bytes, opened));
+  std::vector<ProgramReport> reports;
+  for (const auto& [name, section] : programs) {
+    LoadOptions alone = options;
+    alone.program = name;
+    State state;
+    Loader loader(device, path, alone);
+    auto loaded = loader.run(bytes, state);
+    ProgramReport& report = reports.emplace_back();
+    report.name = name;
+    report.section = section;
+    report.accepted = loaded.has_value();
+    if (loaded) report.facts = state.programs.front().loaded->facts;
+    if (!loaded) report.error = loaded.error();
+    if (!loader.last_report()) continue;
+    report.program = loader.last_report()->built;
+    report.rejection = loader.last_report()->rejection;
+    report.log = loader.last_report()->log;
+  }
+  return reports;
 }
 
 const std::vector<ObjectProgram>& Object::programs() const { return state_->programs; }

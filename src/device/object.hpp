@@ -3,20 +3,46 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/bytes.hpp"
 #include "base/result.hpp"
+#include "compile/verify/verify.hpp"
 #include "device/device.hpp"
 
 namespace xnic::device {
 
+// A section of global data before the object is loaded, as the object sets it.
+struct GlobalData {
+  std::string name;  // ".rodata", ".data", ".bss"
+  base::Bytes btf;   // the object's BTF, empty if it has none
+  uint32_t btf_value_type_id = 0;
+  base::MutableBytes value;  // may be changed; read-only data is a constant to the verifier from the load on
+};
+
 struct LoadOptions {
-  std::string
-      program;  // load only the program of this name (function or section); empty: all XDP programs of the object
+  // Load only the program of this name (function or section); empty: all XDP programs of the object.
+  std::string program;
   bool verifier_log = false;  // keep the verifier's log of accepted programs too
+  // Called for each section of global data before the load; an error ends it.
+  std::function<base::Result<void>(const GlobalData&)> set_global_data;
+};
+
+// What became of one program that was offered to the card alone.
+struct ProgramReport {
+  std::string name;
+  std::string section;
+  bool accepted = false;
+  // Null when the object or its instructions could not be read so far.
+  std::shared_ptr<const arch::ebpf::Program> program;
+  std::shared_ptr<const arch::ebpf::Facts> facts;       // when accepted
+  std::optional<compile::verify::Rejection> rejection;  // when the verifier said no
+  std::optional<base::Error> error;                     // when not accepted, for whatever reason
+  std::string log;                                      // the verifier's, at the level of LoadOptions
 };
 
 struct ObjectMap {
@@ -45,6 +71,11 @@ class Object {
   static base::Result<Object> load(Device& device, const std::string& path, const LoadOptions& options = {});
   static base::Result<Object> load_bytes(Device& device, base::Bytes elf, const std::string& name,
                                          const LoadOptions& options = {});
+
+  // Offers each program of the object (or the one of options.program) to the card alone, so that one that is rejected
+  // does not keep the others from being looked at. Nothing stays loaded. Errors: of the object as a whole.
+  static base::Result<std::vector<ProgramReport>> check(Device& device, const std::string& path,
+                                                        const LoadOptions& options = {});
 
   Object(Object&&) noexcept;
   Object& operator=(Object&&) noexcept;

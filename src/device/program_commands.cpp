@@ -177,6 +177,7 @@ long load_copied(Command& command, LoadInput& input, LoadReport& report) {
   object->btf = input.btf;
   object->tag = program_tag(input.insns);
   object->loaded.program = build_program(command, input, maps, failure);
+  report.built = object->loaded.program;
   long result = 0;
   if (!object->loaded.program) {
     report.error = failure.error;

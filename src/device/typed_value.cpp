@@ -366,11 +366,16 @@ ordered_json TypeTable::to_json(uint32_t type_id, Bytes bytes) const { return pr
 
 Result<void> TypeTable::from_json(uint32_t type_id, const ordered_json& json, MutableBytes bytes,
                                   const std::string& where) const {
+  std::fill(bytes.begin(), bytes.end(), 0);
+  return merge_json(type_id, json, bytes, where);
+}
+
+Result<void> TypeTable::merge_json(uint32_t type_id, const ordered_json& json, MutableBytes bytes,
+                                   const std::string& where) const {
   if (size(type_id) != static_cast<int64_t>(bytes.size())) {
     return make_error(ErrorKind::kBadInput, where, "BTF type {} has {} bytes, the map's {}", type_id, size(type_id),
                       bytes.size());
   }
-  std::fill(bytes.begin(), bytes.end(), 0);
   return read(btf_.get(), type_id, json, bytes, where);
 }
 

@@ -30,6 +30,9 @@ class TypeTable {
   // kBadInput naming the member.
   base::Result<void> from_json(uint32_t type_id, const nlohmann::ordered_json& json, base::MutableBytes bytes,
                                const std::string& where) const;
+  // As from_json, but members and variables that are absent keep their bytes.
+  base::Result<void> merge_json(uint32_t type_id, const nlohmann::ordered_json& json, base::MutableBytes bytes,
+                                const std::string& where) const;
   // Bytes of the type, or -1 when it has no size.
   int64_t size(uint32_t type_id) const;
 

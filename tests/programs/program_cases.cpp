@@ -102,9 +102,13 @@ Result<std::string> run_case(device::Device& device, const std::string& engine_n
                              const ordered_json& test) {
   device::LoadOptions options;
   const ordered_json maps = test.value("maps", ordered_json::object());
-  for (const auto& [name, entries] : maps.items()) {
-    if (is_global_data(name)) options.initial_values.emplace_back(name, from_hex(entries[0]["value"]));
-  }
+  options.set_global_data = [&](const device::GlobalData& data) -> Result<void> {
+    if (!maps.contains(data.name)) return {};
+    const auto value = from_hex(maps[data.name][0]["value"]);
+    if (value.size() != data.value.size()) return make_error(ErrorKind::kBadInput, data.name, "wrong size in the case");
+    std::copy(value.begin(), value.end(), data.value.begin());
+    return {};
+  };
   XNIC_ASSIGN(auto object, device::Object::load(device, path.string(), options));
   XNIC_TRY(fill(object, maps));
   auto engine = exec::make_engine(engine_name);

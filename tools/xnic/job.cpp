@@ -40,25 +40,48 @@ Result<const device::ObjectProgram*> choose_program(const device::Object& object
   return &object.programs().front();
 }
 
-Result<void> fill_maps(const device::Object& object, const std::vector<std::string>& assignments) {
+struct MapFile {
+  std::string map;
+  std::string path;
+  ordered_json json;
+};
+
+// --map NAME=FILE.json
+Result<std::vector<MapFile>> read_map_files(const std::vector<std::string>& assignments) {
+  std::vector<MapFile> files;
   for (const std::string& assignment : assignments) {
     const size_t equals = assignment.find('=');
     if (equals == std::string::npos)
       return make_error(ErrorKind::kBadInput, "--map " + assignment, "needs NAME=FILE.json");
-    const std::string name = assignment.substr(0, equals);
-    const std::string path = assignment.substr(equals + 1);
-    const device::ObjectMap* map = object.find_map(name);
+    MapFile file{assignment.substr(0, equals), assignment.substr(equals + 1), {}};
+    std::ifstream in(file.path);
+    if (!in) return make_error(ErrorKind::kIo, file.path, "cannot open: {}", std::strerror(errno));
+    file.json = ordered_json::parse(in, nullptr, false);
+    if (file.json.is_discarded()) return make_error(ErrorKind::kBadInput, file.path, "is not valid JSON");
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+bool is_global_data(const std::string& map) { return map.starts_with('.'); }
+
+Result<void> set_global_data(const device::GlobalData& data, const std::vector<MapFile>& files) {
+  for (const MapFile& file : files) {
+    if (file.map == data.name) XNIC_TRY(device::fill_global_data(data, file.json, file.path));
+  }
+  return {};
+}
+
+Result<void> fill_maps(const device::Object& object, const std::vector<MapFile>& files) {
+  for (const MapFile& file : files) {
+    const device::ObjectMap* map = object.find_map(file.map);
     if (map == nullptr) {
       std::string names;
       for (const device::ObjectMap& other : object.maps()) names += (names.empty() ? "" : ", ") + other.name;
-      return make_error(ErrorKind::kBadInput, "--map " + assignment, "the object has no map '{}'; it has {}", name,
+      return make_error(ErrorKind::kBadInput, file.path, "the object has no map '{}'; it has {}", file.map,
                         names.empty() ? "none" : names);
     }
-    std::ifstream file(path);
-    if (!file) return make_error(ErrorKind::kIo, path, "cannot open: {}", std::strerror(errno));
-    const ordered_json json = ordered_json::parse(file, nullptr, false);
-    if (json.is_discarded()) return make_error(ErrorKind::kBadInput, path, "is not valid JSON");
-    XNIC_TRY(device::fill_map(*map, json, path));
+    if (!is_global_data(file.map)) XNIC_TRY(device::fill_map(*map, file.json, file.path));
   }
   return {};
 }
@@ -231,9 +254,13 @@ Result<Session> Session::open(device::Device& device, const std::string& object_
     for (std::string_view name : exec::engine_names()) names += (names.empty() ? "" : ", ") + std::string(name);
     return make_error(ErrorKind::kBadInput, "--engine " + engine_name, "no such engine; there are {}", names);
   }
-  XNIC_ASSIGN(auto object, device::Object::load(device, object_path, {.program = options.program_name}));
+  XNIC_ASSIGN(const std::vector<MapFile> files, read_map_files(options.maps));
+  device::LoadOptions load_options;
+  load_options.program = options.program_name;
+  load_options.set_global_data = [&](const device::GlobalData& data) { return set_global_data(data, files); };
+  XNIC_ASSIGN(auto object, device::Object::load(device, object_path, load_options));
   XNIC_ASSIGN(const device::ObjectProgram* program, choose_program(object, object_path, options.program_name));
-  XNIC_TRY(fill_maps(object, options.maps));
+  XNIC_TRY(fill_maps(object, files));
   XNIC_TRY(engine->load(program->loaded));
   XNIC_TRY(engine->push_maps());
   const std::string name = program->name;
