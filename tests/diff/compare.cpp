@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Both engines get maps of their own with equal contents; what they leave behind is compared key by key.
+#include "compare.hpp"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/check.hpp"
+#include "base/rng.hpp"
+#include "exec/interp/interp.hpp"
+#include "exec/kernel/kernel.hpp"
+
+namespace xnic::tests {
+namespace {
+
+using exec::maps::Map;
+using Contents = std::vector<std::pair<std::vector<uint8_t>, std::vector<uint8_t>>>;
+
+bool is_queue(const Map& map) {
+  return map.spec().type == arch::ebpf::kMapQueue || map.spec().type == arch::ebpf::kMapStack;
+}
+
+// Empties queues.
+Contents contents(Map& map) {
+  Contents all;
+  std::vector<uint8_t> value(map.host_value_bytes());
+  if (is_queue(map)) {
+    while (map.pop(value.data()) == 0) all.emplace_back(std::vector<uint8_t>{}, value);
+    return all;
+  }
+  std::vector<uint8_t> key(map.spec().key_size);
+  std::vector<uint8_t> next(map.spec().key_size);
+  for (const uint8_t* after = nullptr; map.host_next_key(after, next.data()) == 0; after = key.data()) {
+    key = next;
+    if (map.host_lookup(key.data(), value.data(), 0) == 0) all.emplace_back(key, value);
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+std::string different_maps(const exec::LoadedProgram& ours, const exec::LoadedProgram& theirs) {
+  for (size_t i = 0; i < ours.maps.size(); ++i) {
+    const Contents a = contents(*ours.maps[i]);
+    const Contents b = contents(*theirs.maps[i]);
+    if (a == b) continue;
+    std::string text = fmt::format("map {} (type {}) differs:\n", i, ours.maps[i]->spec().type);
+    for (const auto& [key, value] : a)
+      if (std::find(b.begin(), b.end(), std::pair(key, value)) == b.end())
+        text += fmt::format("  interp [{}] = {}\n", hex(key), hex(value));
+    for (const auto& [key, value] : b)
+      if (std::find(a.begin(), a.end(), std::pair(key, value)) == a.end())
+        text += fmt::format("  kernel [{}] = {}\n", hex(key), hex(value));
+    return text;
+  }
+  return {};
+}
+
+std::string different_packets(const exec::packet::Packet& ours, const exec::packet::Packet& theirs) {
+  const base::Bytes our_meta(ours.data_meta, ours.data);
+  const base::Bytes their_meta(theirs.data_meta, theirs.data);
+  if (!std::equal(our_meta.begin(), our_meta.end(), their_meta.begin(), their_meta.end()))
+    return fmt::format("metadata differs:\n  interp {}\n  kernel {}\n", hex(our_meta), hex(their_meta));
+  const std::vector<uint8_t> a = ours.bytes();
+  const std::vector<uint8_t> b = theirs.bytes();
+  if (a == b) return {};
+  const auto at =
+      size_t(std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin()).first - a.begin());
+  const auto part = [&](const std::vector<uint8_t>& bytes) {
+    return hex(base::Bytes(bytes).subspan(at, std::min<size_t>(32, bytes.size() - at)));
+  };
+  return fmt::format("packet differs from byte {}:\n  interp {} bytes, there {}\n  kernel {} bytes, there {}\n", at,
+                     a.size(), part(a), b.size(), part(b));
+}
+
+}  // namespace
+
+void fill_map(Map& map, base::Rng& rng) {
+  std::vector<uint8_t> value(map.host_value_bytes());
+  std::vector<uint8_t> key(map.spec().key_size);
+  for (uint32_t i = 0; i < std::min<uint32_t>(map.spec().max_entries, 8); ++i) {
+    if (rng.chance(1, 3)) continue;
+    for (uint8_t& byte : value) byte = uint8_t(rng.chance(1, 2) ? rng.next() : 0);
+    if (is_queue(map)) {
+      map.push(value.data(), 0);
+      continue;
+    }
+    if (map.spec().type == arch::ebpf::kMapLpmTrie) {
+      const uint32_t prefix = uint32_t(rng.below(33));
+      base::store(key.data(), prefix);
+      base::store(key.data() + 4, uint32_t(rng.next() & 0x0303));
+    } else {
+      std::fill(key.begin(), key.end(), uint8_t{0});
+      if (!key.empty()) key[0] = uint8_t(i);
+    }
+    map.host_update(key.data(), value.data(), 0);
+  }
+}
+
+std::string hex(std::span<const uint8_t> bytes) {
+  std::string text;
+  for (uint8_t byte : bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+uint32_t usable_cpu() {
+  cpu_set_t allowed;
+  CHECK(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+  uint32_t cpu = 0;
+  while (!CPU_ISSET(cpu, &allowed)) ++cpu;
+  return cpu;
+}
+
+std::shared_ptr<exec::LoadedProgram> load_with_maps(std::shared_ptr<const arch::ebpf::Program> program,
+                                                    uint64_t contents_seed,
+                                                    std::shared_ptr<const arch::ebpf::Facts> facts) {
+  auto loaded = std::make_shared<exec::LoadedProgram>();
+  base::Rng rng(contents_seed);
+  for (const arch::ebpf::MapSpec& spec : program->maps) {
+    int error = 0;
+    exec::maps::MapOptions options;
+    options.cpus = uint32_t(sysconf(_SC_NPROCESSORS_CONF));
+    auto map = Map::create(spec, options, error);
+    CHECK(map != nullptr);
+    fill_map(*map, rng);
+    loaded->maps.push_back(std::move(map));
+    loaded->map_ids.push_back(uint32_t(loaded->map_ids.size() + 1));
+  }
+  loaded->program = std::move(program);
+  loaded->facts = std::move(facts);
+  return loaded;
+}
+
+Comparison compare(const std::shared_ptr<const arch::ebpf::Program>& program, std::span<const RandomPacket> packets,
+                   uint64_t contents_seed) {
+  Comparison result;
+  const auto ours = load_with_maps(program, contents_seed);
+  const auto theirs = load_with_maps(program, contents_seed);
+  exec::kernel::Kernel kernel;
+  if (const auto loaded = kernel.load(theirs); !loaded) {
+    result.refusal = loaded.error().message();
+    return result;
+  }
+  result.kernel_accepts = true;
+  exec::interp::Interp interp(exec::interp::InterpOptions{.checked = true});
+  if (const auto loaded = interp.load(ours); !loaded) {
+    result.difference = "the interpreter did not load it: " + loaded.error().message() + "\n";
+    return result;
+  }
+  uint64_t random_state = 1;
+  exec::RunContext context;
+  const base::SystemClock clock;
+  context.clock = &clock;
+  context.random_state = &random_state;
+  context.cpu = usable_cpu();
+  for (const RandomPacket& packet : packets) {
+    exec::packet::Packet a = packet.packet();
+    exec::packet::Packet b = packet.packet();
+    exec::Verdict our_verdict, their_verdict;
+    const auto our_run = interp.run({&a, 1}, {&our_verdict, 1}, context);
+    const auto their_run = kernel.run({&b, 1}, {&their_verdict, 1}, context);
+    ++result.packets;
+    if (!our_run) result.difference += "interp: " + our_run.error().message() + "\n";
+    if (!their_run) result.difference += "kernel: " + their_run.error().message() + "\n";
+    if (interp.violation())
+      result.difference += fmt::format("insn {}: {}\n", interp.violation()->slot, interp.violation()->what);
+    if (our_verdict.code != their_verdict.code)
+      result.difference += fmt::format("verdict: interp {:#x}, kernel {:#x}\n", our_verdict.code, their_verdict.code);
+    result.difference += different_packets(a, b);
+    if (!result.difference.empty()) {
+      result.difference = fmt::format("packet {}: ", result.packets - 1) + result.difference;
+      return result;
+    }
+  }
+  if (const auto pulled = kernel.pull_maps(); !pulled)
+    result.difference = pulled.error().message() + "\n";
+  else
+    result.difference = different_maps(*ours, *theirs);
+  return result;
+}
+
+}  // namespace xnic::tests

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random programs and packets on the interpreter and on the live kernel: equal verdicts, bytes and maps, or a report.
+//
+//   diff_random [--programs N] [--packets M] [--seed S] [--only I] [--regressions FOLDER] [--save FOLDER]
+//
+// Program number I of seed S depends on S and I alone, so --only I repeats it. A difference is reduced and written to
+// the --save folder as a case file, which belongs into regressions/ once it is understood.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "arch/ebpf/print.hpp"
+#include "case_file.hpp"
+#include "compare.hpp"
+#include "random_program.hpp"
+#include "reason.hpp"
+
+namespace xnic::tests {
+namespace {
+
+struct Arguments {
+  uint64_t programs = 2000;
+  uint64_t packets = 8;
+  uint64_t seed = 1;
+  std::optional<uint64_t> only;
+  std::string regressions;
+  std::string save = ".";
+};
+
+struct Totals {
+  uint64_t programs = 0;
+  uint64_t refused = 0;
+  uint64_t packets = 0;
+  uint64_t different = 0;
+  std::map<std::string, uint64_t> reasons;  // of the kernel's refusals
+};
+
+// Everything about program number `number` of a seed.
+struct RandomCase {
+  uint64_t seed;
+  GeneratorOptions options;
+  std::vector<uint64_t> statements;
+  Case value;
+
+  RandomCase(const Arguments& arguments, uint64_t number) : seed(arguments.seed * 0x9e3779b97f4a7c15u + number) {
+    base::Rng rng(seed);
+    value.contents_seed = rng.next();
+    for (uint64_t i = 0; i < arguments.packets; ++i) value.packets.push_back(random_packet(rng));
+    generate();
+  }
+  void generate() {
+    const auto program = random_program(seed, options, &statements);
+    value.program = from_raw(*program, program->raw);  // through the wire form, as programs come in
+  }
+  bool differs() const {
+    const Comparison result = compare(value.program, value.packets, value.contents_seed);
+    return result.kernel_accepts && !result.difference.empty();
+  }
+};
+
+// The same difference with fewer packets and statements.
+RandomCase reduce(RandomCase value) {
+  for (size_t i = value.value.packets.size(); i-- > 0 && value.value.packets.size() > 1;) {
+    RandomCase smaller = value;
+    smaller.value.packets.erase(smaller.value.packets.begin() + std::ptrdiff_t(i));
+    if (smaller.differs()) value = std::move(smaller);
+  }
+  for (bool changed = true; changed;) {
+    changed = false;
+    const std::vector<uint64_t> statements = value.statements;
+    for (uint64_t statement : statements) {
+      RandomCase smaller = value;
+      smaller.options.left_out.insert(statement);
+      smaller.generate();
+      if (!smaller.differs()) continue;
+      value = std::move(smaller);
+      changed = true;
+    }
+  }
+  return value;
+}
+
+void report(const Case& value, const std::string& origin, const std::string& difference) {
+  fmt::print("DIFFERENT: {}\n{}{}", origin, difference, arch::ebpf::listing(*value.program));
+  for (const RandomPacket& packet : value.packets)
+    fmt::print("packet of {} bytes, metadata [{}]: {}\n", packet.frame.size(), hex(packet.metadata),
+               hex(base::Bytes(packet.frame).first(std::min<size_t>(packet.frame.size(), 128))));
+}
+
+// Runs and counts the case; returns true when it differs.
+bool one(const Case& value, const std::string& origin, bool verbose, Totals& totals) {
+  const Comparison result = compare(value.program, value.packets, value.contents_seed);
+  ++totals.programs;
+  totals.packets += result.packets;
+  if (!result.kernel_accepts) {
+    ++totals.refused;
+    ++totals.reasons[reason_of(result.refusal)];
+    if (verbose) fmt::print("{}\n", result.refusal);
+  }
+  if (verbose) fmt::print("{}\n", arch::ebpf::listing(*value.program));
+  if (result.difference.empty()) return false;
+  ++totals.different;
+  report(value, origin, result.difference);
+  return true;
+}
+
+void one_random(const Arguments& arguments, uint64_t number, Totals& totals) {
+  const RandomCase random(arguments, number);
+  const std::string origin = fmt::format("seed {} program {}", arguments.seed, number);
+  if (!one(random.value, origin, arguments.only.has_value(), totals)) return;
+  const RandomCase reduced = reduce(random);
+  const Comparison again = compare(reduced.value.program, reduced.value.packets, reduced.value.contents_seed);
+  report(reduced.value, origin + ", reduced", again.difference);
+  const std::string path = fmt::format("{}/different-{}-{}.case", arguments.save, arguments.seed, number);
+  std::ofstream(path) << to_text(reduced.value);
+  fmt::print("kept as {}\n", path);
+}
+
+int run(const Arguments& arguments) {
+  if (geteuid() != 0) {
+    fmt::print("skipped: comparing with the live kernel needs root\n");
+    return 77;  // CTest's SKIP_RETURN_CODE
+  }
+  Totals totals;
+  if (!arguments.regressions.empty()) {
+    for (const auto& entry : std::filesystem::directory_iterator(arguments.regressions)) {
+      if (entry.path().extension() != ".case") continue;
+      const auto value = read_case(entry.path());
+      if (!value) {
+        fmt::print("{}\n", value.error().message());
+        return 1;
+      }
+      one(*value, "regression " + entry.path().stem().string(), false, totals);
+      if (totals.refused != 0) {
+        fmt::print("the kernel refuses {}\n", entry.path().string());
+        return 1;
+      }
+    }
+    fmt::print("{} regressions, {} different\n", totals.programs, totals.different);
+  }
+  const uint64_t first = arguments.only.value_or(0);
+  const uint64_t end = arguments.only ? first + 1 : arguments.programs;
+  constexpr uint64_t kEnough = 5;  // differences; each is reduced, which takes time
+  for (uint64_t number = first; number < end && totals.different < kEnough; ++number)
+    one_random(arguments, number, totals);
+
+  fmt::print("{} programs, {} packets compared, {} different\n", totals.programs, totals.packets, totals.different);
+  fmt::print("{} programs refused by the kernel\n", totals.refused);
+  for (const auto& [reason, count] : totals.reasons) fmt::print("  {:6} {}\n", count, reason);
+  if (totals.refused * 10 > totals.programs && !arguments.only) {
+    fmt::print("more than a tenth refused: the generator is broken\n");
+    return 1;
+  }
+  return totals.different == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace xnic::tests
+
+int main(int argc, char** argv) {
+  xnic::tests::Arguments arguments;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i];
+    const std::string value = argv[i + 1];
+    if (name == "--programs")
+      arguments.programs = std::stoull(value);
+    else if (name == "--packets")
+      arguments.packets = std::stoull(value);
+    else if (name == "--seed")
+      arguments.seed = std::stoull(value);
+    else if (name == "--only")
+      arguments.only = std::stoull(value);
+    else if (name == "--regressions")
+      arguments.regressions = value;
+    else if (name == "--save")
+      arguments.save = value;
+    else
+      return fmt::print(stderr, "diff_random: unknown option {}\n", name), 2;
+  }
+  return xnic::tests::run(arguments);
+}
