@@ -16,9 +16,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <mutex>
 
@@ -276,6 +275,9 @@ base::Unexpected Loader::rejected(const LoadReport& report) {
   if (!rejection.source.empty()) detail += "\n  at " + rejection.source;
   if (!rejection.state.empty()) detail += "\n  registers: " + rejection.state;
   if (!rejection.advice.empty()) detail += "\n  " + rejection.advice;
+  if (program && !std::string_view(bpf_program__section_name(program)).starts_with("xdp") && options_.program.empty())
+    detail += fmt::format("\n  the section name '{}' does not say that this is an XDP program; choose one by name",
+                          bpf_program__section_name(program));
   return make_error(kind, where, "{}", detail);
 }
 
@@ -360,10 +362,12 @@ Result<std::vector<std::pair<std::string, std::string>>> Loader::list(base::Byte
 }
 
 Result<std::vector<uint8_t>> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
+  std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (!file) return make_error(ErrorKind::kIo, path, "{}", std::strerror(errno));
-  std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) return make_error(ErrorKind::kIo, path, "cannot be read");
+  std::vector<uint8_t> bytes;
+  uint8_t chunk[1 << 16];
+  while (size_t got = std::fread(chunk, 1, sizeof chunk, file.get())) bytes.insert(bytes.end(), chunk, chunk + got);
+  if (std::ferror(file.get())) return make_error(ErrorKind::kIo, path, "{}", std::strerror(errno));  // a folder
   if (bytes.empty()) return make_error(ErrorKind::kBadInput, path, "is empty");
   return bytes;
 }
