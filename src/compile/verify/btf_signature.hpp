@@ -4,15 +4,21 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "compile/verify/state.hpp"
 
 namespace xnic::compile::verify {
 
-// By subprogram: the registers r1… that the function may assume on entry; none for functions that are walked into at
-// each call (static ones, the entry, and those whose BTF does not say enough).
-using Signatures = std::vector<std::optional<std::vector<Register>>>;
+// What a global function may assume on entry, in r1…; or why its declaration cannot be verified.
+struct Signature {
+  std::vector<Register> arguments;  // kScalar, kContext, kMemory (maybe null), kDynptr
+  std::string fault;
+};
+
+// By subprogram; none for functions that are walked into at each call: static ones, the entry, and all without BTF.
+using Signatures = std::vector<std::optional<Signature>>;
 Signatures global_signatures(const Program& program);
 
 }  // namespace xnic::compile::verify

@@ -49,7 +49,52 @@ bool Walk::enter_frame(State& state, uint32_t subprogram, CallbackKind callback,
   return true;
 }
 
+// Memory that the declaration promises must be there, to read and to write, unless null is passed.
+bool Walk::check_global_memory(int r, const Register& declared) {
+  static const HelperSignature kAnyMemory = [] {
+    HelperSignature signature;
+    signature.packet_memory = true;
+    return signature;
+  }();
+  CallArguments call;
+  call.helper = &kAnyMemory;
+  if (reg(r).is_null() && declared.maybe_null) return true;
+  if (reg(r).maybe_null && !declared.maybe_null)
+    return reject(kType, EINVAL, fmt::format("arg#{} is expected to be non-NULL", r - 1),
+                  "check for NULL before the call");
+  const bool maybe_null = reg(r).maybe_null;
+  reg(r).maybe_null = false;
+  const bool fine = check_memory_argument(call, r, declared.mem_size, false, Access::kRead) &&
+                    check_memory_argument(call, r, declared.mem_size, false, Access::kWrite);
+  reg(r).maybe_null = maybe_null;
+  return fine;
+}
+
+// A global function is verified on its own: here only the arguments are compared with its declaration.
 bool Walk::call_global(uint32_t subprogram) {
+  const Signature& signature = *signatures_[subprogram];
+  if (!signature.fault.empty())
+    return reject(kType, EINVAL, signature.fault, "declare the function static, or with numbers and sized pointers");
+  if (state_.lock_id != 0)
+    return reject(kReference, EINVAL, "global function calls are not allowed while holding a lock",
+                  "call bpf_spin_unlock first, or declare the function static");
+  for (int i = 0; i < static_cast<int>(signature.arguments.size()); ++i) {
+    const Register& declared = signature.arguments[static_cast<size_t>(i)];
+    const int r = i + 1;
+    if (!read_ok(r)) return false;
+    if (declared.is_scalar() && !reg(r).is_scalar())
+      return reject(kType, EINVAL, fmt::format("R{} is not a scalar", r), "pass a number");
+    if (declared.kind == Kind::kContext) {
+      if (reg(r).kind != Kind::kContext)
+        return reject(kType, EINVAL, fmt::format("arg#{} expects pointer to ctx", i), "pass the context");
+      if (!check_fixed_offset(r, "ctx")) return false;
+    }
+    if (declared.kind == Kind::kMemory && !check_global_memory(r, declared)) return false;
+    if (declared.kind == Kind::kDynptr) {
+      CallArguments call;
+      if (!check_dynptr_argument(call, r, ArgType::kDynptr)) return false;
+    }
+  }
   global_used[subprogram] = true;
   for (int i = 0; i <= 5; ++i) {
     reg(i) = Register{};
@@ -64,6 +109,7 @@ bool Walk::execute(const CallLocal& insn) {
   const uint32_t subprogram = flow_.subprogram[insn.target];
   ++jumps_;
   if (subprogram == 0) return reject(kTermination, EINVAL, "recursive call of the main program", "loop instead");
+  if (signatures_[subprogram]) return call_global(subprogram);
   std::array<Register, 5> arguments;
   for (int i = 0; i < 5; ++i) {
     arguments[static_cast<size_t>(i)] = reg(i + 1);

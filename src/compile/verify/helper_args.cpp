@@ -39,6 +39,18 @@ bool Walk::wrong_type(int r, std::string_view expected) {
       reg(r).maybe_null ? "compare the pointer with NULL before passing it on" : fmt::format("pass {} here", expected));
 }
 
+// Single numbers that a helper fills must lie at their natural alignment, whatever the machine.
+bool Walk::check_aligned(int r, unsigned size) {
+  const Register& pointer = reg(r);
+  if (!pointer.is_pointer()) return true;
+  const Tnum at = tnum_add(pointer.var.bits, Tnum::constant(static_cast<uint64_t>(int64_t{pointer.offset})));
+  if (((at.value | at.mask) & (size - 1)) == 0) return true;
+  return reject(kMemory, EACCES,
+                fmt::format("misaligned {} access off {} size {}", pointer.kind == Kind::kStack ? "stack" : "value",
+                            pointer.offset, size),
+                "align the variable to its size");
+}
+
 bool Walk::check_memory_argument(const CallArguments& call, int r, uint32_t size, bool zero_ok, Access direction) {
   const Register& pointer = reg(r);
   if (zero_ok && size == 0 && pointer.is_null()) return true;
@@ -102,12 +114,10 @@ std::optional<uint64_t> Walk::constant_key(const Register& key, uint32_t size) {
   if (s >= frame.stack.size()) return std::nullopt;
   const StackSlot& slot = frame.stack[s];
   const size_t first = at % 8 == 0 ? 0 : 4;
-  bool zero = true, spill = first == 0;
-  for (size_t i = first; i < first + 4; ++i) {
-    zero &= slot.bytes[i] == ByteKind::kZero;
-    spill &= slot.bytes[i] == ByteKind::kSpill;
-  }
+  bool zero = true;
+  for (size_t i = first; i < first + 4; ++i) zero &= slot.bytes[i] == ByteKind::kZero;
   if (zero) return 0;
+  const bool spill = first == 0 && slot.bytes[3] == ByteKind::kSpill && slot.bytes[4] != ByteKind::kSpill;
   if (!spill || !slot.reg.is_scalar()) return std::nullopt;
   const Range low = zero_extend_bytes(slot.reg.var, 4);
   if (!low.is_constant()) return std::nullopt;
@@ -239,9 +249,9 @@ bool Walk::check_argument(CallArguments& call, int position) {
       return check_memory_argument(call, r, call.helper->fixed_sizes[static_cast<size_t>(position)], false,
                                    Access::kRead);
     case ArgType::kLongOut:
-      return check_memory_argument(call, r, 8, false, Access::kWrite);
+      return check_aligned(r, 8) && check_memory_argument(call, r, 8, false, Access::kWrite);
     case ArgType::kIntOut:
-      return check_memory_argument(call, r, 4, false, Access::kWrite);
+      return check_aligned(r, 4) && check_memory_argument(call, r, 4, false, Access::kWrite);
     case ArgType::kAllocSize:
       if (!constant()) return false;
       if (argument.var.umin > UINT32_MAX)

@@ -75,6 +75,10 @@ bool contains(const List& list, const Item& item) {
 bool Walk::check_map_compatible(const CallArguments& call) {
   const MapSpec& spec = *call.map.spec;
   const std::string_view name = call.helper->name;
+  const MapTypeInfo* info = find_map_type(spec.type);
+  if (!info || !info->supported)
+    return reject(kUnsupported, EINVAL, fmt::format("map type {} is not supported", info ? info->name : "unknown"),
+                  info ? info->note : "");
   bool allowed = true;
   for (const HelperRule& rule : kHelperRules)
     if (rule.helper == name) allowed &= contains(rule.types, spec.type);

@@ -47,7 +47,7 @@ bool walk_all(const Program& program, const Signatures& signatures, Walk& walk) 
     for (uint32_t i = 0; i < program.subprograms.size(); ++i) {
       if (!walk.global_used[i] || done[i]) continue;
       done[i] = again = true;
-      if (!walk.run_global(i, *signatures[i])) return false;
+      if (!walk.run_global(i, signatures[i]->arguments)) return false;
     }
   }
   return true;

@@ -147,10 +147,12 @@ class Walk {
   void forget_packet_pointers();
   void forget_references_to(uint32_t id);
   bool call_global(uint32_t subprogram);
+  bool check_global_memory(int reg, const Register& declared);
 
   // --- helper_args.cpp, map_rules.cpp, dynptr.cpp ---
   bool check_argument(CallArguments& call, int position);
   bool check_memory_argument(const CallArguments& call, int reg, uint32_t size, bool zero_ok, Access access);
+  bool check_aligned(int reg, unsigned size);
   bool check_size_argument(CallArguments& call, int position, bool zero_ok);
   bool check_map_compatible(const CallArguments& call);
   bool check_spin_lock(const CallArguments& call, int reg);

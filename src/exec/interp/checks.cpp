@@ -111,6 +111,7 @@ std::optional<uint64_t> base_of(const Machine& m, const RegFact& fact) {
     case RegType::kPacketEnd:
       return number(packet.data_end);
     case RegType::kStack:
+      if (fact.frame == arch::ebpf::kAnyFrame) return std::nullopt;
       if (m.base_depth + fact.frame > m.depth) return 0;
       return frame_pointer(m, m.base_depth + fact.frame);
     case RegType::kMap:
