@@ -14,6 +14,8 @@ using enum Rejection::Kind;
 
 // Branches put aside at one time; the kernel's BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 constexpr size_t kMaxBranches = 8192;
+// Bytes of states stored at one time; the kernel's limit is the memory of the machine.
+constexpr size_t kMaxStateBytes = size_t{2} << 30;
 
 Walk::Walk(const Program& program, const Environment& environment, const Options& options, const Flow& flow,
            const Signatures& signatures)
@@ -55,10 +57,11 @@ bool Walk::explore(State start, Slot slot) {
   scores_.clear();
   back_edges_.clear();
   work_.clear();
-  work_.push_back({std::move(start), slot});
+  work_.push_back({std::move(start), slot, 0});
   while (!work_.empty()) {
     state_ = std::move(work_.back().state);
     slot_ = work_.back().slot;
+    memory_ -= work_.back().bytes;
     work_.pop_back();
     show_state_ = true;
     if (!walk_path()) return false;
@@ -75,6 +78,9 @@ bool Walk::walk_path() {
                     "end every path with a return");
     if (++visited > options_.max_visits)
       return reject(kTermination, E2BIG, fmt::format("BPF program is too large. Processed {} insn", visited),
+                    "bound the loops more tightly, or split the program with tail calls");
+    if (memory_ > kMaxStateBytes)
+      return reject(kTermination, ENOMEM, fmt::format("states take more than {} bytes", kMaxStateBytes),
                     "bound the loops more tightly, or split the program with tail calls");
     if (flow_.prune_point[slot_]) {
       bool finished = pruned();
@@ -103,7 +109,9 @@ bool Walk::step() {
 }
 
 State& Walk::push_branch(Slot slot) {
-  work_.push_back({state_, slot});
+  const size_t bytes = state_.footprint();
+  memory_ += bytes;
+  work_.push_back({state_, slot, bytes});
   if (state_.parent) ++state_.parent->branches;
   State& branch = work_.back().state;
   branch.branches = 1;
@@ -117,8 +125,9 @@ State& Walk::push_branch(Slot slot) {
 void Walk::end_path() {
   std::shared_ptr<State> up = state_.parent;
   while (up && --up->branches == 0) {
+    std::shared_ptr<State> next = up->parent;
     close_checkpoint(*up);
-    up = up->parent;
+    up = std::move(next);
   }
 }
 

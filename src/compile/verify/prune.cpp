@@ -178,15 +178,20 @@ void Walk::adopt_marks(State& from, State& old) {
 
 // All states of the current path from `entry` down belong to a loop that is not finished.
 void Walk::mark_loop(const std::shared_ptr<State>& entry) {
-  for (std::shared_ptr<State> state = state_.parent; state && state->depth >= entry->depth; state = state->parent) {
+  for (std::shared_ptr<State> state = state_.parent; state && state != entry; state = state->parent) {
     if (!state->loop_entry || state->loop_entry->branches == 0 || state->loop_entry->depth > entry->depth)
       state->loop_entry = entry;
-    if (state == entry) break;
   }
 }
 
 // Once a loop's entry is finished its marks are final: they flow back along the edges that closed the loop.
 void Walk::close_checkpoint(State& closed) {
+  if (back_edges_.empty()) {
+    // Nothing flows back through it any more.
+    closed.history = {};
+    closed.parent = nullptr;
+    return;
+  }
   bool mine = false;
   for (const BackEdge& edge : back_edges_) mine |= edge.to.get() == &closed;
   if (!mine) return;
@@ -309,7 +314,12 @@ bool Walk::pruned() {
 
 void Walk::add_checkpoint() {
   for_each_register(state_, [](Register& reg) { reg.precise = false; });
-  auto checkpoint = std::make_shared<State>(state_);
+  const size_t bytes = state_.footprint();
+  memory_ += bytes;
+  std::shared_ptr<State> checkpoint(new State(state_), [this, bytes](State* state) {
+    delete state;
+    memory_ -= bytes;
+  });
   checkpoint->slot = slot_;
   checkpoint->branches = 1;
   checkpoint->depth = state_.parent ? state_.parent->depth + 1 : 0;

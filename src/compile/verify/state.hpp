@@ -161,6 +161,26 @@ struct State {
   std::array<uint64_t, kFrames> written{};  // stack slots written whole since parent
   std::array<uint64_t, kFrames> read{};     // checkpoint: slots that the continuation reads
 
+  State() = default;
+  State(const State&) = default;
+  State(State&&) = default;
+  State& operator=(const State&) = default;
+  State& operator=(State&&) = default;
+  // Chains are long: they are taken down one by one, not by recursion.
+  ~State() {
+    for (std::shared_ptr<State> up = std::move(parent); up && up.use_count() == 1;) {
+      std::shared_ptr<State> next = std::move(up->parent);
+      up = std::move(next);
+    }
+  }
+
+  // Bytes that the state takes, roughly.
+  size_t footprint() const {
+    size_t bytes = sizeof(State) + history.size() * sizeof(Dependence);
+    for (const Frame& frame : frames) bytes += sizeof(Frame) + frame.stack.size() * sizeof(StackSlot);
+    return bytes;
+  }
+
   Frame& top() { return frames.back(); }
   const Frame& top() const { return frames.back(); }
   int depth_index() const { return static_cast<int>(frames.size()) - 1; }

@@ -64,6 +64,7 @@ class Walk {
   struct Branch {
     State state;
     Slot slot;
+    size_t bytes;
   };
   bool explore(State start, Slot slot);
   bool walk_path();
@@ -196,9 +197,10 @@ class Walk {
   const Flow& flow_;
   const Signatures& signatures_;
 
-  State state_;    // of the path being walked
-  Slot slot_ = 0;  // instruction being walked
-  Slot next_ = 0;  // where the path goes on
+  size_t memory_ = 0;  // bytes of stored states; before them, so that it outlives them
+  State state_;        // of the path being walked
+  Slot slot_ = 0;      // instruction being walked
+  Slot next_ = 0;      // where the path goes on
   bool path_ended_ = false;
   bool global_run_ = false;  // walking a global function on its own
   uint32_t id_source_ = 0;
