@@ -225,11 +225,9 @@ bool Walk::push_callback(const CallArguments& call) {
   } else {
     // timer_set_callback: the callback runs on its own, from an empty stack.
     kind = CallbackKind::kTimer;
+    asynchronous[subprogram] = true;
     arguments = {of_map(Kind::kMap), of_map(Kind::kMapKey), of_map(Kind::kMapValue), {}, {}};
-    State& later = push_branch(*call.callback);
-    if (!rejection.reason.empty()) return false;
     State start;
-    start.parent = later.parent;
     start.frames.emplace_back();
     Frame& frame = start.top();
     frame.subprogram = subprogram;
@@ -238,7 +236,8 @@ bool Walk::push_callback(const CallArguments& call) {
     for (size_t i = 0; i < 5; ++i) frame.regs[i + 1] = arguments[i];
     frame.regs[10] = Register::pointer(Kind::kStack);
     start.written.fill(~uint64_t{0});
-    later = std::move(start);
+    // Not a continuation of this path: it has no checkpoints above it.
+    work_.push_back({std::move(start), *call.callback, 0});
     return true;
   }
   for (Register& argument : arguments) argument.precise = false;
@@ -328,12 +327,13 @@ bool Walk::set_result(const CallArguments& call) {
       result = Register::pointer(Kind::kSocket);
       result.maybe_null = true;
       result.mem_size = kSocketBytes;
+      result.read_only = helper.name == "skc_lookup_tcp";  // a minisocket has the common fields only
       break;
     default:
       return reject(kUnsupported, EINVAL, fmt::format("helper bpf_{} is not supported", helper.name), helper.note);
   }
   if (is_null_pointer_type(helper.ret)) result.id = fresh_id();
-  if (result.kind == Kind::kMapValue) result.lookup = result.id;
+  if (result.kind == Kind::kMapValue) result.lookup = call.map.lookup;
   if (helper.acquires) {
     result.ref = result.id;
     const bool in_callback = state_.top().callback != CallbackKind::kNone;

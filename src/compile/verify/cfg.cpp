@@ -93,6 +93,11 @@ void mark_points(const Program& program, Slot slot, Flow& flow) {
     flow.prune_point[slot] = true;
     if (slot + 1 < program.insns.size()) flow.prune_point[slot + 1] = true;
   }
+  if (const auto* load = std::get_if<LoadFunction>(&insn)) {
+    // A timer's callback that starts the timer again is entered in the same state every time.
+    flow.prune_point[load->target] = true;
+    flow.force_checkpoint[load->target] = true;
+  }
   if (calls_synchronous_callback(insn)) {
     flow.calls_callback[slot] = true;
     flow.force_checkpoint[slot] = true;
@@ -184,8 +189,13 @@ namespace {
 // Depth-first walk of the call graph with the bytes of stack used so far.
 class DepthWalk {
  public:
-  DepthWalk(const Program& program, const Flow& flow, const std::vector<uint32_t>& stack)
-      : program_(program), flow_(flow), stack_(stack), seen_(stack.size() * (kMaxCallDepth + 1), 0) {}
+  DepthWalk(const Program& program, const Flow& flow, const std::vector<uint32_t>& stack,
+            const std::vector<bool>& asynchronous)
+      : program_(program),
+        flow_(flow),
+        stack_(stack),
+        asynchronous_(asynchronous),
+        seen_(stack.size() * (kMaxCallDepth + 1), 0) {}
 
   bool walk(uint32_t sub, uint32_t frames, uint32_t bytes, Slot from) {
     if (frames > kMaxCallDepth)
@@ -211,13 +221,16 @@ class DepthWalk {
     const Subprogram& range = program_.subprograms[sub];
     for (Slot slot = range.first; slot < range.end; ++slot)
       if (auto target = called_slot(program_.insns[slot]))
-        if (!walk(flow_.subprogram[*target], frames + 1, bytes, slot)) return false;
+        if (!runs_later(slot, *target) && !walk(flow_.subprogram[*target], frames + 1, bytes, slot)) return false;
     return true;
   }
 
   DepthResult result;
 
  private:
+  bool runs_later(Slot slot, Slot target) const {
+    return asynchronous_[flow_.subprogram[target]] && std::holds_alternative<LoadFunction>(program_.insns[slot]);
+  }
   bool fail(Rejection::Kind kind, Slot slot, int error, std::string reason, std::string advice) {
     result.fault = Fault{kind, slot, error, std::move(reason), std::move(advice)};
     return false;
@@ -226,15 +239,18 @@ class DepthWalk {
   const Program& program_;
   const Flow& flow_;
   const std::vector<uint32_t>& stack_;
+  const std::vector<bool>& asynchronous_;
   std::vector<uint32_t> seen_;  // by subprogram and depth: bytes in use + 1
 };
 
 }  // namespace
 
-DepthResult check_stack_depth(const Program& program, const Flow& flow, const std::vector<uint32_t>& stack) {
-  CHECK(stack.size() == program.subprograms.size());
-  DepthWalk walk(program, flow, stack);
-  walk.walk(0, 1, 0, 0);
+DepthResult check_stack_depth(const Program& program, const Flow& flow, const std::vector<uint32_t>& stack,
+                              const std::vector<bool>& asynchronous) {
+  CHECK(stack.size() == program.subprograms.size() && asynchronous.size() == stack.size());
+  DepthWalk walk(program, flow, stack, asynchronous);
+  for (uint32_t sub = 0; sub < stack.size(); ++sub)
+    if ((sub == 0 || asynchronous[sub]) && !walk.walk(sub, 1, 0, program.subprograms[sub].first)) break;
   return walk.result;
 }
 

@@ -52,12 +52,13 @@ struct RegisterUse {
 RegisterUse register_use(const Instruction& insn);
 
 // Limits on stack depth and call depth over all call chains (kernel check_max_stack_depth). `stack` holds the bytes
-// used by each subprogram; `callbacks` the (caller, callee) pairs entered by helpers.
+// used by each subprogram; `asynchronous` marks those that timers call: they start on a stack of their own.
 struct DepthResult {
   std::optional<Fault> fault;
   uint32_t max_bytes = 0;
   uint32_t max_frames = 1;
 };
-DepthResult check_stack_depth(const Program& program, const Flow& flow, const std::vector<uint32_t>& stack);
+DepthResult check_stack_depth(const Program& program, const Flow& flow, const std::vector<uint32_t>& stack,
+                              const std::vector<bool>& asynchronous);
 
 }  // namespace xnic::compile::verify

@@ -22,6 +22,7 @@ Walk::Walk(const Program& program, const Environment& environment, const Options
     : facts(program, flow),
       stack_bytes(program.subprograms.size(), 0),
       global_used(program.subprograms.size(), false),
+      asynchronous(program.subprograms.size(), false),
       program_(program),
       environment_(environment),
       options_(options),

@@ -254,8 +254,6 @@ bool Walk::check_argument(CallArguments& call, int position) {
       return check_aligned(r, 4) && check_memory_argument(call, r, 4, false, Access::kWrite);
     case ArgType::kAllocSize:
       if (!constant()) return false;
-      if (argument.var.umin > UINT32_MAX)
-        return reject(kMemory, EACCES, fmt::format("R{} size {} is too large", r, argument.var.umin), "ask for less");
       call.alloc_size = static_cast<uint32_t>(argument.var.umin);
       return true;
     case ArgType::kAllocMemory:

@@ -146,6 +146,25 @@ bool Walk::load_map_value(int r, int64_t offset, unsigned size, int value, bool 
   return true;
 }
 
+// Fields of struct bpf_sock (struct bpf_xdp_sock has one, the queue id). Most can be read in parts.
+bool Walk::socket_access(int r, int64_t offset, unsigned size) {
+  if (!check_fixed_offset(r, "sock")) return false;
+  const Register& socket = reg(r);
+  constexpr int64_t kKind = 8, kSourceAddress = 24, kSourcePort = 44, kPeerPort = 48, kPeerAddress = 52, kState = 72;
+  bool valid = offset >= 0 && offset + size <= socket.mem_size && offset % size == 0;
+  const bool in_parts = offset == 4 || offset == 8 || offset == 12 || offset == kSourcePort || offset == kState ||
+                        offset == 76 || (offset >= kSourceAddress && offset < kSourcePort) ||
+                        (offset >= kPeerAddress && offset < kState);
+  const bool peer_port = offset >= kPeerPort && offset < kPeerPort + 2;
+  valid &=
+      socket.mem_size == 4 ? size == 4 : (in_parts || peer_port ? size <= 4 : size == 4 && offset != kPeerPort + 2);
+  if (socket.read_only && offset >= kKind && offset < kSourceAddress) valid = false;
+  if (valid) return true;
+  return reject(kMemory, EACCES,
+                fmt::format("R{} invalid {} access off={} size={}", r, kind_name(socket), offset, size),
+                "read the fields of struct bpf_sock");
+}
+
 bool Walk::context_access(int r, int64_t offset, unsigned size, Access direction, int value, bool sign) {
   if (!check_fixed_offset(r, "ctx")) return false;
   bool valid = direction == Access::kRead && offset >= 0 && offset < kContextBytes && size == 4 && offset % 4 == 0;
@@ -220,11 +239,7 @@ bool Walk::access(int r, int64_t offset, unsigned size, Access direction, int va
       if (direction == Access::kWrite)
         return reject(kMemory, EACCES, fmt::format("R{} cannot write into {}", r, kind_name(pointer)),
                       "sockets are read-only");
-      if (!check_fixed_offset(r, "sock")) return false;
-      if (offset < 0 || offset + size > pointer.mem_size || size > 4 || offset % size != 0)
-        return reject(kMemory, EACCES,
-                      fmt::format("R{} invalid {} access off={} size={}", r, kind_name(pointer), offset, size),
-                      "read the fields of struct bpf_sock");
+      if (!socket_access(r, offset, size)) return false;
       break;
     default:
       return bad();

@@ -46,9 +46,9 @@ class NameMap {
 };
 
 bool exactly(const Register& old, const Register& now, NameMap& names) {
-  if (!names.same(old.id, now.id) || !names.same(old.ref, now.ref)) return false;
+  if (!names.same(old.id, now.id) || !names.same(old.ref, now.ref) || !names.same(old.lookup, now.lookup)) return false;
   Register a = old, b = now;
-  a.id = b.id = a.ref = b.ref = 0;
+  a.id = b.id = a.ref = b.ref = a.lookup = b.lookup = 0;
   a.precise = b.precise = false;
   return a == b;
 }

@@ -73,7 +73,7 @@ Outcome verify(const Program& program, const Environment& environment, const Opt
     finish_log(outcome, &walk, options);
     return outcome;
   }
-  const DepthResult depth = check_stack_depth(program, flow, walk.stack_bytes);
+  const DepthResult depth = check_stack_depth(program, flow, walk.stack_bytes, walk.asynchronous);
   if (depth.fault) return rejected(program, *depth.fault, options, &walk);
   Outcome outcome;
   outcome.accepted = true;

@@ -57,7 +57,8 @@ class Walk {
   uint64_t states_total = 0;
   uint64_t states_peak = 0;
   uint64_t states_per_insn_max = 0;
-  std::vector<bool> global_used;  // subprograms to be verified on their own
+  std::vector<bool> global_used;   // subprograms to be verified on their own
+  std::vector<bool> asynchronous;  // subprograms that timers call
 
  private:
   // --- explore.cpp ---
@@ -119,6 +120,7 @@ class Walk {
   bool check_packet(int reg, int64_t offset, unsigned size, bool zero_ok);
   bool check_map_value(int reg, int64_t offset, unsigned size, Access access, bool zero_ok, bool helper);
   bool check_fixed_offset(int reg, std::string_view name);
+  bool socket_access(int reg, int64_t offset, unsigned size);
   bool context_access(int reg, int64_t offset, unsigned size, Access access, int value, bool sign);
   bool load_map_value(int reg, int64_t offset, unsigned size, int value, bool sign);
   void set_loaded(int value, unsigned size, bool sign);

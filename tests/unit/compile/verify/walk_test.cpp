@@ -182,6 +182,40 @@ TEST(Callback, IsWalkedUntilNothingIsNew) {
   EXPECT_LT(outcome.facts.visited_insns, 200u);
 }
 
+TEST(Timer, CallbackMayStartItAgain) {
+  MapSpec spec = map_of(kMapArray, 4, 24);
+  spec.timer_offset = 8;
+  const std::string program = R"(
+    *(u32 *)(r10 -4) = 0
+    r2 = r10
+    r2 += -4
+    r1 = map[0]
+    call 1
+    if r0 == 0 goto out
+    r6 = r0
+    r1 = r6
+    r1 += 8
+    r2 = map[0]
+    r3 = 1
+    call 169
+    r1 = r6
+    r1 += 8
+    r2 = subprog[ring]
+    call 170
+    out: r0 = 0
+    exit
+    ring:
+    r1 = r3
+    r1 += 8
+    r2 = subprog[ring]
+    call 170
+    r0 = 0
+    exit)";
+  EXPECT_ACCEPTED(check(program, {spec}));
+  spec.timer_offset = 16;
+  EXPECT_REJECTED(check(program, {spec}), kType, "off 8 doesn't point to 'struct bpf_timer' that is at 16");
+}
+
 TEST(Callback, SeesWhatEarlierIterationsLeft) {
   // The second iteration uses the offset that the first one stored.
   EXPECT_REJECTED(check(R"(
