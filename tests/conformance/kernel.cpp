@@ -11,6 +11,7 @@
 #include <span>
 #include <string_view>
 
+#include "arch/ebpf/flat_entry.hpp"
 #include "base/check.hpp"
 
 namespace xnic::conformance {
@@ -50,31 +51,6 @@ std::optional<uint32_t> test_run(int fd, const std::vector<uint8_t>& memory) {
   return attr.test.retval;
 }
 
-// The vector behind an entry that hands it packet and length, and returns the half of r0 that `upper` names.
-std::vector<RawInsn> with_entry(const Vector& vector, bool upper) {
-  std::vector<RawInsn> program;
-  if (vector.memory) {
-    const auto size = static_cast<int32_t>(vector.memory->size());
-    program = {
-        {0x61, 2, 1, 0, 0},                                    // r2 = data
-        {0x61, 3, 1, 4, 0},                                    // r3 = data_end
-        {0xbf, 4, 2, 0, 0},                                    // r4 = r2
-        {0x07, 4, 0, 0, size},                                 // r4 += size
-        {0x2d, 4, 3, static_cast<int16_t>(upper ? 4 : 3), 0},  // if r4 > r3 goto exit
-        {0xbf, 1, 2, 0, 0},                                    // r1 = r2
-    };
-    program.insert(program.begin(), {0xb7, 0, 0, 0, 0});  // r0 = 0, for the early exit
-    program.push_back({0xb7, 2, 0, 0, size});             // r2 = size
-  } else {
-    program = {{0xb7, 1, 0, 0, 0}, {0xb7, 2, 0, 0, 0}};
-  }
-  program.push_back({0x85, 0, 1, 0, upper ? 2 : 1});  // call the vector
-  if (upper) program.push_back({0x77, 0, 0, 0, 32});  // r0 >>= 32
-  program.push_back({0x95, 0, 0, 0, 0});
-  program.insert(program.end(), vector.program.begin(), vector.program.end());
-  return program;
-}
-
 }  // namespace
 
 bool kernel_is_usable() {
@@ -88,7 +64,9 @@ bool kernel_is_usable() {
 KernelOutcome run_in_kernel(const Vector& vector) {
   KernelOutcome outcome;
   for (const bool upper : {false, true}) {
-    const int fd = load(with_entry(vector, upper), outcome.log);
+    const auto memory_bytes =
+        vector.memory ? std::optional(static_cast<uint32_t>(vector.memory->size())) : std::nullopt;
+    const int fd = load(arch::ebpf::with_flat_entry(vector.program, memory_bytes, upper), outcome.log);
     if (fd < 0) return outcome;
     const auto half = test_run(fd, vector.memory.value_or(std::vector<uint8_t>{}));
     close(fd);

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "kernel.hpp"
+
 namespace xnic::conformance {
 namespace {
 
@@ -38,6 +40,18 @@ TEST(Plugin, RefusesObjectsThatNeedALinker) {
 TEST(Plugin, TakesTheEngineByName) {
   EXPECT_EQ(run_plugin("--engine interp", kPass).value_or(0), 2u);
   EXPECT_NE(error_of("--engine abacus", kPass).find("abacus"), std::string::npos);
+}
+
+TEST(Plugin, RunsTheSameProgramOnTheLiveKernelWithAllOf64Bits) {
+  // r0 = *(u8 *)(r1 + 1); r0 <<= 40; r0 |= r2; exit
+  const std::string shifted =
+      "71 10 01 00 00 00 00 00 67 00 00 00 28 00 00 00 4f 20 00 00 00 00 00 00 95 00 00 00 00 00 00 00";
+  EXPECT_EQ(run_plugin("'05 06' --engine interp", shifted).value_or(0), 0x60000000002u);
+  if (!kernel_is_usable()) GTEST_SKIP() << "the live kernel (6.18, as root) is needed";
+  EXPECT_EQ(run_plugin("'05 06' --engine kernel", shifted).value_or(0), 0x60000000002u);
+  // Memory that the program was not given: the verifier's words come back.
+  const std::string beyond = "71 10 7f 00 00 00 00 00 95 00 00 00 00 00 00 00";
+  EXPECT_NE(error_of("'05 06' --engine kernel", beyond).find("outside of the packet"), std::string::npos);
 }
 
 TEST(Plugin, RefusesTextThatIsNoHex) {

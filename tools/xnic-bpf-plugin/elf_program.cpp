@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the object with libelf. The functions of the section call one another by pc-relative displacements, which stay
 // right when a jump to `main` is put before the first slot.
-#include "elf_program.hpp"
+#include "xnic-bpf-plugin/elf_program.hpp"
 
 #include <gelf.h>
 

@@ -7,15 +7,16 @@
 
 #include <CLI/CLI.hpp>
 #include <cstring>
-#include <functional>
 #include <iostream>
 #include <iterator>
-#include <map>
+#include <optional>
 #include <string>
 
 #include "arch/ebpf/codec.hpp"
-#include "elf_program.hpp"
+#include "exec/engine.hpp"
 #include "exec/interp/flat.hpp"
+#include "xnic-bpf-plugin/elf_program.hpp"
+#include "xnic-bpf-plugin/xdp_run.hpp"
 
 namespace xnic::bpf_plugin {
 namespace {
@@ -23,16 +24,12 @@ namespace {
 using base::ErrorKind;
 using base::make_error;
 using base::Result;
-using Run = std::function<Result<uint64_t>(std::span<const arch::ebpf::Instruction>, base::MutableBytes)>;
 
 uint64_t unwind(exec::helpers::HelperContext&, uint64_t value, uint64_t, uint64_t, uint64_t, uint64_t) { return value; }
 
-// The engines that run on flat memory, by the name that --engine takes.
-const std::map<std::string, Run>& engines() {
-  static const std::map<std::string, Run> all = {
-      {"interp", [](auto insns, auto memory) { return exec::interp::run_flat(insns, memory, {{5, {unwind, true}}}); }}};
-  return all;
-}
+// "interp" runs programs as they are, which no verifier would take: on flat memory, with helper 5 and callx. Every
+// other engine runs them as an XDP program would (xdp_run.hpp).
+constexpr std::string_view kFlatEngine = "interp";
 
 // Bytes from hex digits; blanks may stand between bytes.
 Result<std::vector<uint8_t>> parse_hex(std::string_view what, std::string_view text) {
@@ -72,11 +69,14 @@ Result<std::vector<arch::ebpf::RawInsn>> program_from(std::string_view text, boo
 Result<uint64_t> execute(const std::string& engine, const std::string& memory_text, const std::string& text, bool elf) {
   XNIC_ASSIGN(auto memory, parse_hex("memory", memory_text));
   XNIC_ASSIGN(const auto raw, program_from(text, elf));
+  if (engine != kFlatEngine) {
+    return run_as_xdp(engine, raw, memory_text.empty() ? std::nullopt : std::optional(memory));
+  }
   auto no_maps = [](arch::ebpf::MapReference) -> Result<arch::ebpf::MapIndex> {
     return make_error(ErrorKind::kUnsupported, "", "there are no maps here");
   };
   XNIC_ASSIGN(const auto insns, arch::ebpf::decode(raw, no_maps));
-  return engines().at(engine)(insns, memory);
+  return exec::interp::run_flat(insns, memory, {{5, {unwind, true}}});
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
   std::string engine = "interp";
   bool elf = false;
   std::vector<std::string> names;
-  for (const auto& [name, run] : engines()) names.push_back(name);
+  for (const auto name : xnic::exec::engine_names()) names.emplace_back(name);
   app.add_option("memory", memory, "Memory that r1 points to, in hex; blanks may stand between bytes");
   app.add_option("--engine", engine, "Engine to run on")->check(CLI::IsMember(names))->capture_default_str();
   app.add_flag("--elf", elf, "stdin is an ELF object whose function main is the program");
