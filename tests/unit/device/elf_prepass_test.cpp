@@ -49,7 +49,8 @@ INSTANTIATE_TEST_SUITE_P(WithAndWithoutBtf, LegacyMaps, ::testing::Values("-g", 
 TEST_P(LegacyMaps, LoadsTheFiveFieldForm) {
   auto object = load(device,
                      std::string(R"(
-    struct bpf_map_def SEC("maps") other = {.type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 7};
+    struct bpf_map_def SEC("maps") other = {.type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4,
+                                            .max_entries = 7};
     struct bpf_map_def SEC("maps") counters = {.type = BPF_MAP_TYPE_HASH, .key_size = 4, .value_size = 8,
                                                .max_entries = 100, .map_flags = BPF_F_NO_PREALLOC};)") +
                          kCount,
@@ -101,8 +102,8 @@ TEST_P(LegacyMaps, LoadsOneSectionForEachMap) {
 TEST_P(LegacyMaps, LoadsIproute2sFormWithPinsAndInnerMaps) {
   auto object = load(device,
                      std::string(R"(
-    struct bpf_elf_map SEC("maps") counters = {.type = BPF_MAP_TYPE_ARRAY, .size_key = 4, .size_value = 8, .max_elem = 2,
-                                               .pinning = 2};
+    struct bpf_elf_map SEC("maps") counters = {.type = BPF_MAP_TYPE_ARRAY, .size_key = 4, .size_value = 8,
+                                               .max_elem = 2, .pinning = 2};
     struct bpf_elf_map SEC("maps") inner = {.type = BPF_MAP_TYPE_ARRAY, .size_key = 4, .size_value = 16, .max_elem = 3,
                                             .id = 42, .inner_idx = 0};
     struct bpf_elf_map SEC("maps") outer = {.type = BPF_MAP_TYPE_ARRAY_OF_MAPS, .size_key = 4, .size_value = 4,

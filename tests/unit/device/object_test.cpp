@@ -141,8 +141,8 @@ TEST_F(Objects, WithHelpersTheCardLacksNameThem) {
 
 TEST_F(Objects, WithMapsTheCardLacksNameThem) {
   const char* map = R"(
-    struct { __uint(type, BPF_MAP_TYPE_STACK_TRACE); __uint(max_entries, 8); __uint(key_size, 4); __uint(value_size, 80); }
-      traces SEC(".maps");)";
+    struct { __uint(type, BPF_MAP_TYPE_STACK_TRACE); __uint(max_entries, 8); __uint(key_size, 4);
+             __uint(value_size, 80); } traces SEC(".maps");)";
   auto error = refusal(std::string(map) + R"(
     SEC("xdp") int f(struct xdp_md *c) { return bpf_map_delete_elem(&traces, &(int){0}); })");
   EXPECT_EQ(error.kind, ErrorKind::kUnsupported);
