@@ -15,6 +15,13 @@ run: build
 ## test: set up, build, and run all tests
 test: build
 	cd $(BUILD) && ctest --output-on-failure -j $(JOBS)
+	@grep -hE '^[0-9]+ programs, .* (compared|checked), ' $(BUILD)/Testing/Temporary/LastTest.log
+
+## test-nightly: the random comparisons at length (SEED=n: other programs)
+SEED ?= 1
+test-nightly: build
+	$(BUILD)/bin/diff_random --programs 100000 --seed $(SEED) --save $(BUILD)
+	$(BUILD)/bin/diff_soundness --programs 20000 --seed $(SEED) --save $(BUILD)
 
 ## test-corpus: other people's XDP programs (Debian packages): taken or refused as the kernel does, and equal on packets
 test-corpus: build

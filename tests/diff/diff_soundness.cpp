@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our verifier beside the kernel's on random and damaged programs.
 //
-//   diff_soundness [--programs N] [--packets M] [--seed S] [--only I] [--save FOLDER]
+//   diff_soundness [--programs N] [--packets M] [--seed S] [--only I] [--regressions FOLDER] [--save FOLDER]
 //
 // Every program goes through the card's bpf(2) door. What our verifier accepts is run by the interpreter in checked
 // mode: an access outside memory that the program may touch, or a register outside its facts, is a hole in the verifier
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -32,6 +33,7 @@ struct Arguments {
   uint64_t packets = 4;
   uint64_t seed = 1;
   std::optional<uint64_t> only;
+  std::string regressions;  // cases that both verifiers accept, and that once showed a hole or a difference
   std::string save = ".";
 };
 
@@ -56,8 +58,10 @@ struct Reasons {
 struct Totals {
   uint64_t both_accept = 0;
   uint64_t both_reject = 0;
-  Reasons only_ours;    // by the kernel's reason
-  Reasons only_kernel;  // by ours
+  Reasons only_ours;         // by the kernel's reason
+  Reasons only_ours_dead;    // at an instruction that our facts say is never reached
+  Reasons only_kernel;       // by ours
+  Reasons only_kernel_dead;  // at an instruction that the kernel finds never reached
   uint64_t accepted = 0;
   uint64_t packets = 0;
   uint64_t out_of_budget = 0;
@@ -97,12 +101,58 @@ struct KernelAnswer {
   bool accepts;
   std::string reason;
 };
-std::optional<KernelAnswer> ask_kernel(const Case& value) {
+std::optional<KernelAnswer> ask_kernel(const std::shared_ptr<const arch::ebpf::Program>& program, uint64_t seed) {
   if (geteuid() != 0) return std::nullopt;
   exec::kernel::Kernel kernel;
-  const auto loaded = kernel.load(load_with_maps(value.program, value.contents_seed));
+  const auto loaded = kernel.load(load_with_maps(program, seed));
   if (loaded) return KernelAnswer{true, ""};
   return KernelAnswer{false, loaded.error().message()};
+}
+
+// The instruction at which a verifier's log ends: the number in the last line that begins with `before` and a number
+// and goes on with `after`.
+std::optional<size_t> last_slot(const std::string& log, const std::string& before, const std::string& after) {
+  std::optional<size_t> found;
+  for (size_t at = 0; at < log.size(); at = std::min(log.find('\n', at), log.size() - 1) + 1) {
+    if (log.compare(at, before.size(), before) != 0) continue;
+    size_t end = at + before.size();
+    while (end < log.size() && log[end] >= '0' && log[end] <= '9') ++end;
+    if (end == at + before.size() || log.compare(end, after.size(), after) != 0) continue;
+    found = std::stoul(log.substr(at + before.size(), end - at - before.size()));
+  }
+  return found;
+}
+
+bool dead_for_us(const exec::LoadedProgram& accepted, const std::string& kernel_log) {
+  const auto slot = last_slot(kernel_log, "", ": (");
+  const auto& insns = accepted.facts->insns;
+  return slot && *slot < insns.size() && !insns[*slot].reached;
+}
+
+// Whether the kernel accepts the program as well when the instruction that we refuse writes to r10, which no verifier
+// lets pass on a path that it walks.
+bool dead_for_kernel(const Case& value, const std::string& our_log) {
+  const auto by_walk = last_slot(our_log, "insn ", ":");
+  const auto slot = by_walk ? by_walk : last_slot(our_log, "insn ", " (opcode");
+  std::vector<arch::ebpf::RawInsn> raw = value.program->raw;
+  if (!slot || *slot >= raw.size()) return false;
+  const bool wide = raw[*slot].opcode == 0x18 && *slot + 1 < raw.size();
+  raw[*slot] = {0xb7, 10, 0, 0, 0};               // r10 = 0
+  if (wide) raw[*slot + 1] = {0x05, 0, 0, 0, 0};  // goto +0
+  const auto answer = ask_kernel(from_raw(*value.program, std::move(raw)), value.contents_seed);
+  return answer && answer->accepts;
+}
+
+void count_answers(const Case& value, const DoorResult& ours, const KernelAnswer& kernel, uint64_t number,
+                   Totals& totals) {
+  const bool accepted = ours.loaded != nullptr;
+  if (accepted && kernel.accepts) ++totals.both_accept;
+  if (!accepted && !kernel.accepts) ++totals.both_reject;
+  if (accepted && !kernel.accepts)
+    (dead_for_us(*ours.loaded, kernel.reason) ? totals.only_ours_dead : totals.only_ours)
+        .add(reason_of(kernel.reason), number);
+  if (!accepted && kernel.accepts)
+    (dead_for_kernel(value, ours.log) ? totals.only_kernel_dead : totals.only_kernel).add(reason_of(ours.log), number);
 }
 
 Case make_case(const Arguments& arguments, uint64_t number) {
@@ -121,19 +171,13 @@ Case make_case(const Arguments& arguments, uint64_t number) {
 void one(Door& door, const Arguments& arguments, uint64_t number, Totals& totals) {
   const Case value = make_case(arguments, number);
   const DoorResult ours = door.load(*value.program, value.contents_seed);
-  const auto kernel = ask_kernel(value);
+  const auto kernel = ask_kernel(value.program, value.contents_seed);
   if (arguments.only) {
     if (!value.program->insns.empty()) fmt::print("{}\n", arch::ebpf::listing(*value.program));
     fmt::print("ours: {}\n{}\n", ours.loaded ? "accepted" : "refused", ours.log);
     if (kernel) fmt::print("kernel: {}\n{}\n", kernel->accepts ? "accepted" : "refused", kernel->reason);
   }
-  if (kernel) {
-    const bool accepted = ours.loaded != nullptr;
-    if (accepted && kernel->accepts) ++totals.both_accept;
-    if (!accepted && !kernel->accepts) ++totals.both_reject;
-    if (accepted && !kernel->accepts) totals.only_ours.add(reason_of(kernel->reason), number);
-    if (!accepted && kernel->accepts) totals.only_kernel.add(reason_of(ours.log), number);
-  }
+  if (kernel) count_answers(value, ours, *kernel, number, totals);
   if (!ours.loaded) return;
   ++totals.accepted;
   const std::string violation = run_checked(ours, value, totals);
@@ -147,9 +191,36 @@ void one(Door& door, const Arguments& arguments, uint64_t number, Totals& totals
   fmt::print("kept as {}\n", path);
 }
 
+// What is wrong with a regression case, or nothing.
+std::string regression(Door& door, const std::string& path, Totals& totals) {
+  const auto value = read_case(path);
+  if (!value) return value.error().message();
+  const DoorResult ours = door.load(*value->program, value->contents_seed);
+  if (!ours.loaded) return "we refuse it: " + ours.log;
+  const auto kernel = ask_kernel(value->program, value->contents_seed);
+  if (kernel && !kernel->accepts) return kernel->reason;
+  return run_checked(ours, *value, totals);
+}
+
+// Returns how many failed.
+uint64_t run_regressions(Door& door, const std::string& folder, Totals& totals) {
+  uint64_t cases = 0, failed = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".case") continue;
+    ++cases;
+    const std::string wrong = regression(door, entry.path(), totals);
+    if (wrong.empty()) continue;
+    ++failed;
+    fmt::print("REGRESSION: {}: {}\n", entry.path().filename().string(), wrong);
+  }
+  fmt::print("{} regressions, {} failed\n", cases, failed);
+  return failed + (cases == 0 ? 1 : 0);
+}
+
 int run(const Arguments& arguments) {
   Door door;
   Totals totals;
+  const uint64_t failed = arguments.regressions.empty() ? 0 : run_regressions(door, arguments.regressions, totals);
   const uint64_t first = arguments.only.value_or(0);
   const uint64_t end = arguments.only ? first + 1 : arguments.programs;
   constexpr uint64_t kEnough = 10;
@@ -164,10 +235,15 @@ int run(const Arguments& arguments) {
     fmt::print("both accept {}, both reject {}\n", totals.both_accept, totals.both_reject);
     fmt::print("we accept, the kernel rejects: {}\n", totals.only_ours.total);
     totals.only_ours.print();
+    fmt::print("we accept, the kernel rejects at an instruction that we prove dead: {}\n", totals.only_ours_dead.total);
+    totals.only_ours_dead.print();
     fmt::print("we reject, the kernel accepts: {}\n", totals.only_kernel.total);
     totals.only_kernel.print();
+    fmt::print("we reject, the kernel accepts, at an instruction that it proves dead: {}\n",
+               totals.only_kernel_dead.total);
+    totals.only_kernel_dead.print();
   }
-  return totals.violations == 0 ? 0 : 1;
+  return totals.violations + failed == 0 ? 0 : 1;
 }
 
 }  // namespace
@@ -186,6 +262,8 @@ int main(int argc, char** argv) {
       arguments.seed = std::stoull(value);
     else if (name == "--only")
       arguments.only = std::stoull(value);
+    else if (name == "--regressions")
+      arguments.regressions = value;
     else if (name == "--save")
       arguments.save = value;
     else

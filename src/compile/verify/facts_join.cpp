@@ -166,10 +166,11 @@ FactsJoin::Doubt FactsJoin::transfer(Slot slot, Doubt doubt) const {
     if (atomic->op == AtomicOp::kLoadAcquire) assign(atomic->dst, doubt.stack && may_be_stack(atomic->src));
     if (atomic->op == AtomicOp::kStoreRelease && (doubt.regs & bit(atomic->src)) && may_be_stack(atomic->dst))
       doubt.stack = true;
+    const bool fetches_doubt = doubt.stack && may_be_stack(atomic->dst);
     if (atomic->op == AtomicOp::kCmpxchg)
-      assign(Reg::kR0, false);
+      assign(Reg::kR0, fetches_doubt);
     else if (atomic->fetch)
-      assign(atomic->src, false);
+      assign(atomic->src, fetches_doubt);
   } else {
     const RegisterUse use = register_use(insn);
     const bool any = doubt.regs & use.uses;

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "compile/verify/walk.hpp"
 
@@ -297,12 +298,15 @@ bool Walk::execute(const Atomic& insn) {
   if (insn.op == AtomicOp::kCmpxchg && !read_ok(0)) return false;
   const int fetched = insn.op == AtomicOp::kCmpxchg ? 0 : (insn.fetch ? s : -1);
   if (fetched >= 0 && !write_ok(fetched)) return false;
-  // The old value is read and the memory afterwards holds something unknown; the fetched register is set last, because
-  // it may be the address itself.
-  if (!access(d, insn.offset, size, Access::kRead, -1, false, nullptr)) return false;
+  // The old value is read, from a stack slot with all that is known of it, and the memory afterwards holds something
+  // unknown. The fetched register may be the address itself, so it takes its value last.
   const Register unknown = Register::scalar();
+  const Register before = reg(fetched >= 0 ? fetched : s);
+  if (!access(d, insn.offset, size, Access::kRead, fetched, false, nullptr)) return false;
+  if (fetched < 0) return access(d, insn.offset, size, Access::kWrite, -1, false, &unknown);
+  const Register old = std::exchange(reg(fetched), before);
   if (!access(d, insn.offset, size, Access::kWrite, -1, false, &unknown)) return false;
-  set_loaded(fetched, size, false);
+  reg(fetched) = old;
   return true;
 }
 

@@ -19,13 +19,22 @@ class Translator {
     for (Op& op : code_.ops) op.handler = trap;
     for (slot_ = 0; slot_ < insns_.size(); ++slot_) {
       op_ = &code_.ops[slot_];
-      XNIC_TRY(std::visit([this](const auto& insn) { return translate(insn); }, insns_[slot_]));
-      if (op_->handler == nullptr) return unsupported("this width or size of the instruction does not exist");
+      base::Result<void> done = std::visit([this](const auto& insn) { return translate(insn); }, insns_[slot_]);
+      if (done && op_->handler == nullptr) done = unsupported("this width or size of the instruction does not exist");
+      if (done) continue;
+      if (!proved_dead()) return done;
+      *op_ = Op{};
+      op_->handler = trap;
     }
     return {};
   }
 
  private:
+  // The verifier showed that no path reaches the slot: what it holds needn't work.
+  bool proved_dead() const {
+    return loaded_ != nullptr && loaded_->facts != nullptr && slot_ < loaded_->facts->insns.size() &&
+           !loaded_->facts->insns[slot_].reached;
+  }
   base::Unexpected unsupported(std::string_view why) const {
     return base::make_error(ErrorKind::kUnsupported, fmt::format("insn {}", slot_), "{}", why);
   }

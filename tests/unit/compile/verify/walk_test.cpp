@@ -35,6 +35,18 @@ TEST(Stack, RefusesAccessOutsideTheFrame) {
   EXPECT_REJECTED(check("*(u64 *)(r10 -12) = 0\n r0 = 0\n exit"), kMemory, "misaligned stack access");
 }
 
+TEST(Stack, AtomicFetchKnowsTheSpilledNumber) {
+  const std::string head = "r2 = 4\n *(u64 *)(r10 -8) = r2\n r3 = 1\n";
+  const std::string tail = " r4 = r10\n r4 += -16\n r4 += r3\n *(u8 *)(r4 +0) = 1\n r0 = 0\n exit";
+  EXPECT_ACCEPTED(check(head + "r3 = atomic_fetch_add((u64 *)(r10 -8), r3)\n" + tail));
+  // What is there afterwards is not known, and neither is the old value after a store of part of it.
+  EXPECT_REJECTED(check(head + "r3 = atomic_fetch_add((u64 *)(r10 -8), r3)\n r3 = *(u64 *)(r10 -8)\n" + tail), kMemory,
+                  "fp pointer and register");
+  EXPECT_REJECTED(check("r1 = *(u32 *)(r1 +12)\n" + head +
+                        "*(u8 *)(r10 -6) = r1\n r3 = atomic_fetch_add((u64 *)(r10 -8), r3)\n" + tail),
+                  kMemory, "fp pointer and register");
+}
+
 TEST(Stack, BoundsVariableOffsets) {
   const std::string program =
       "r2 = *(u32 *)(r1 +12)\n r2 &= {}\n r3 = r10\n r3 += -16\n r3 += r2\n *(u8 *)(r3 +0) = 1\n r0 = 0\n exit";

@@ -75,6 +75,20 @@ class InterpTest : public testing::Test {
   packet::Packet packet_;
 };
 
+TEST_F(InterpTest, RefusesUnknownHelpersUnlessTheFactsSayThatNothingReachesThem) {
+  const auto loaded = program("r0 = 2\n goto out\n call 9999\n out: exit");
+  Interp engine({.checked = true, .check_facts = true});
+  EXPECT_FALSE(engine.load(loaded));
+  auto facts = std::make_shared<arch::ebpf::Facts>();
+  facts->insns.resize(4);
+  for (const size_t slot : {0, 1, 3}) facts->insns[slot].reached = true;
+  loaded->facts = facts;
+  EXPECT_EQ(run(engine, loaded).verdict.code, 2u);
+  EXPECT_FALSE(engine.violation()) << engine.violation()->what;
+  facts->insns[2].reached = true;
+  EXPECT_FALSE(engine.load(loaded));
+}
+
 TEST_F(InterpTest, AnswersContextLoadsByField) {
   packet_.ingress_ifindex = 7;
   packet_.rx_queue = 3;
