@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs run test bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs run test bench bench-engines lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run three programs over real traces on the interpreter and the live kernel
 run: PRESET = release
@@ -32,6 +32,13 @@ test-corpus: build
 ## test-asan: the whole test suite under AddressSanitizer and UndefinedBehaviorSanitizer
 test-asan:
 	$(MAKE) test PRESET=asan
+
+## bench: all benchmarks; bench-NAME: one. Tables, and the same rows in build/bench/NAME.json (docs/benchmarks.md)
+bench: $(patsubst bench/%.cpp,bench-%,$(wildcard bench/*.cpp))
+
+bench-engines: PRESET = release
+bench-engines: build
+	build/release/bin/bench_engines tests/programs build/release/programs build/bench/engines.json
 
 ## build: configure and compile (PRESET=release|debug|asan|fuzz)
 build: setup

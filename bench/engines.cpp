@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nanoseconds per packet of every program on every engine. usage: bench_engines CASES_DIR PROGRAMS_DIR OUT.json
+//
+// The packet and the maps are those of one behaviour case a program, the one on its main path; the frame is padded to
+// 64 bytes where it is shorter. A sample is a batch of kBatchPackets packets, laid out anew outside the measured time,
+// so that every run starts from the same frame. The figure is the median of kBatches samples, all on CPU 0; a batch is
+// short, so that few samples are hit by what else the machine does.
+//
+// Time is what the engine reports (EngineCounters::run_ns). The kernel's is that of BPF_PROG_TEST_RUN with repeat 1,
+// which holds two clock readings, about 100 ns; so batches of the program `pass` run in between, and the difference of
+// the medians is the figure. Longer repeats would average the readings away, but they run on the same frame again and
+// again, and programs that change it leave their main path. What is left below kResolutionNs is noise and not shown.
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "program_case.hpp"
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using xnic::base::ErrorKind;
+using xnic::base::make_error;
+using xnic::base::Result;
+
+namespace xnic::bench {
+namespace {
+
+constexpr size_t kFrameBytes = 64;
+constexpr size_t kBatchPackets = 32;
+constexpr int kWarmUp = 50;
+constexpr int kBatches = 1001;
+constexpr double kResolutionNs = 3;
+const std::string kEmptyProgram = "pass";
+
+// The behaviour case on each program's main path: verdict and maps stay the same however often it runs.
+const std::map<std::string, std::string> kMainCase = {
+    {"adjust_tail", "1514 bytes are answered"},
+    {"drop", "drops a datagram"},
+    {"katran_lb", "a known TCP connection stays with its real"},
+    {"katran_min", "a known flow goes to its real"},
+    {"nat44", "UDP: a known flow keeps its port"},
+    {"parser_v6_qinq", "QinQ"},
+    {"pass", "passes a datagram unchanged"},
+    {"rate_limiter", "the largest burst"},
+    {"redirect", "sends to interface 1 by default"},
+    {"redirect_map", "swaps, counts and redirects"},
+    {"router_ipv4", "through a gateway"},
+    {"rxq_info", "swaps MAC addresses when asked"},
+    {"simple_firewall", "UDP from the LAN counts on its flow"},
+    {"syncookie", "MSS 1460"},
+    {"tx", "returns a datagram with swapped MAC addresses"},
+    {"tx_ip_tunnel", "IPv4 UDP is encapsulated"},
+    {"xdp1", "IPv4 UDP"},
+    {"xdp2", "IPv4 UDP"},
+};
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// One program with its case on one engine.
+class Setup {
+ public:
+  static Result<Setup> make(device::Device& device, const std::string& engine, const fs::path& object,
+                            const ordered_json& test) {
+    XNIC_ASSIGN(auto loaded, tests::load_case(device, object, test));
+    Setup setup(std::move(loaded), exec::make_engine(engine), test);
+    XNIC_TRY(setup.engine_->load(setup.object_.programs().at(0).loaded));
+    XNIC_TRY(setup.engine_->push_maps());
+    return setup;
+  }
+
+  // Runs one batch and adds its nanoseconds per packet to `samples`. A verdict other than the case's is an error.
+  Result<void> run_batch(std::vector<double>& samples) {
+    for (auto& packet : packets_) {
+      packet.assign(frame_);
+      packet.ingress_ifindex = first_.ingress_ifindex;
+      packet.rx_queue = first_.rx_queue;
+    }
+    const exec::RunContext context{.clock = &clock_, .random_state = &random_state_};
+    const uint64_t before = engine_->counters().run_ns;
+    XNIC_TRY(engine_->run(packets_, verdicts_, context));
+    samples.push_back(static_cast<double>(engine_->counters().run_ns - before) / static_cast<double>(kBatchPackets));
+    for (const exec::Verdict& verdict : verdicts_) {
+      if (verdict.code != wanted_)
+        return make_error(ErrorKind::kBadInput, std::string(engine_->name()), "verdict {} instead of {}", verdict.code,
+                          wanted_);
+    }
+    return {};
+  }
+
+ private:
+  Setup(device::Object object, std::unique_ptr<exec::Engine> engine, const ordered_json& test)
+      : object_(std::move(object)),
+        engine_(std::move(engine)),
+        first_(tests::packet_of(test, kFrameBytes)),
+        frame_(first_.bytes()),
+        packets_(kBatchPackets),
+        verdicts_(kBatchPackets),
+        wanted_(tests::verdict_code(test["verdict"])) {}
+
+  device::Object object_;
+  std::unique_ptr<exec::Engine> engine_;
+  exec::packet::Packet first_;
+  std::vector<uint8_t> frame_;
+  std::vector<exec::packet::Packet> packets_;
+  std::vector<exec::Verdict> verdicts_;
+  uint32_t wanted_;
+  base::SystemClock clock_;
+  uint64_t random_state_ = 1;
+};
+
+Result<ordered_json> main_case(const fs::path& cases_dir, const std::string& program) {
+  const auto named = kMainCase.find(program);
+  if (named == kMainCase.end())
+    return make_error(ErrorKind::kBadInput, program, "has no main case yet: name one in bench/engines.cpp");
+  std::ifstream in(cases_dir / (program + ".json"));
+  const ordered_json document = ordered_json::parse(in, nullptr, false);
+  if (document.is_discarded()) return make_error(ErrorKind::kIo, program, "its cases cannot be read");
+  for (const auto& test : document["cases"])
+    if (test["name"] == named->second) return test;
+  return make_error(ErrorKind::kBadInput, program, "has no case '{}'", named->second);
+}
+
+// Null when the figure is below the resolution.
+using Figure = std::optional<double>;
+
+Result<Figure> measure(device::Device& device, const std::string& engine, const fs::path& programs,
+                       const std::string& program, const ordered_json& test, const ordered_json& empty_test) {
+  XNIC_ASSIGN(auto setup, Setup::make(device, engine, programs / (program + ".bpf.o"), test));
+  std::optional<Setup> empty;
+  if (engine == "kernel") {
+    XNIC_ASSIGN(empty, Setup::make(device, engine, programs / (kEmptyProgram + ".bpf.o"), empty_test));
+  }
+  std::vector<double> samples;
+  std::vector<double> harness;
+  for (int batch = 0; batch < kWarmUp + kBatches; ++batch) {
+    if (batch == kWarmUp) samples.clear(), harness.clear();
+    XNIC_TRY(setup.run_batch(samples));
+    if (empty) XNIC_TRY(empty->run_batch(harness));
+  }
+  const double figure = median(samples) - (empty ? median(harness) : 0);
+  return figure < kResolutionNs ? Figure() : Figure(figure);
+}
+
+std::string text(const Figure& figure, int digits) {
+  return figure ? fmt::format("{:.{}f}", *figure, digits) : std::string("-");
+}
+ordered_json json(const Figure& figure) {
+  return figure ? ordered_json(std::round(*figure * 100) / 100) : ordered_json();
+}
+
+Result<ordered_json> rows(const fs::path& cases, const fs::path& programs, const std::vector<std::string>& engines) {
+  device::Device device;
+  device::install_device(&device);
+  XNIC_ASSIGN(const ordered_json empty_test, main_case(cases, kEmptyProgram));
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(programs)) {
+    const std::string file = entry.path().filename().string();
+    if (file.ends_with(".bpf.o")) names.push_back(file.substr(0, file.size() - 6));
+  }
+  std::sort(names.begin(), names.end());
+  fmt::print("{:<16}{:>6}", "program", "bytes");
+  for (const auto& engine : engines) fmt::print("{:>12}", engine + "_ns");
+  fmt::print("{:>8}  {}\n", "ratio", "case");
+  ordered_json list = ordered_json::array();
+  for (const auto& name : names) {
+    XNIC_ASSIGN(const ordered_json test, main_case(cases, name));
+    const size_t bytes = tests::packet_of(test, kFrameBytes).size();
+    ordered_json row = {{"program", name}, {"case", test["name"]}, {"bytes", bytes}, {"verdict", test["verdict"]}};
+    fmt::print("{:<16}{:>6}", name, bytes);
+    std::map<std::string, Figure> figures;
+    for (const auto& engine : engines) {
+      XNIC_ASSIGN(figures[engine], measure(device, engine, programs, name, test, empty_test));
+      row[engine + "_ns"] = json(figures[engine]);
+      fmt::print("{:>12}", text(figures[engine], 1));
+    }
+    Figure ratio;
+    if (figures["interp"] && figures["kernel"]) ratio = *figures["interp"] / *figures["kernel"];
+    if (!row.contains("kernel_ns")) row["kernel_ns"] = nullptr;
+    row["ratio"] = json(ratio);
+    fmt::print("{:>8}  {}\n", text(ratio, 1), test["name"].get<std::string>());
+    std::fflush(stdout);
+    list.push_back(std::move(row));
+  }
+  device::install_device(nullptr);
+  return list;
+}
+
+int run(const fs::path& cases, const fs::path& programs, const fs::path& out) {
+  std::vector<std::string> engines;
+  for (std::string_view name : exec::engine_names())
+    if (name != "kernel" || geteuid() == 0) engines.emplace_back(name);
+  if (geteuid() != 0) fmt::print("not root: the live kernel is left out\n");
+  auto result = rows(cases, programs, engines);
+  if (!result) {
+    fmt::print(stderr, "\nbench_engines: {}\n", result.error().message());
+    return 1;
+  }
+  fmt::print("ratio: interp_ns / kernel_ns; -: less than {} ns\n", kResolutionNs);
+  fs::create_directories(out.parent_path());
+  std::ofstream file(out);
+  file << result->dump(2) << '\n';
+  file.close();
+  if (file) return 0;
+  fmt::print(stderr, "bench_engines: cannot write {}\n", out.string());
+  return 1;
+}
+
+}  // namespace
+}  // namespace xnic::bench
+
+int main(int argc, char** argv) {
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: bench_engines CASES_DIR PROGRAMS_DIR OUT.json\n");
+    return 2;
+  }
+  cpu_set_t first;
+  CPU_ZERO(&first);
+  CPU_SET(0, &first);
+  sched_setaffinity(0, sizeof first, &first);
+  return xnic::bench::run(argv[1], argv[2], argv[3]);
+}
