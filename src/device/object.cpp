@@ -23,6 +23,7 @@
 
 #include "arch/ebpf/map_types.hpp"
 #include "base/check.hpp"
+#include "base/file.hpp"
 #include "device/door.hpp"
 #include "device/elf_prepass.hpp"
 #include "device/load_report.hpp"
@@ -59,7 +60,9 @@ int setup_unknown_section(bpf_program* program, long) {
 void register_section_fallback() {
   static std::once_flag once;
   std::call_once(once, [] {
-    LIBBPF_OPTS(libbpf_prog_handler_opts, options, .prog_setup_fn = setup_unknown_section);
+    libbpf_prog_handler_opts options{};
+    options.sz = sizeof options;
+    options.prog_setup_fn = setup_unknown_section;
     libbpf_register_prog_handler(nullptr, BPF_PROG_TYPE_XDP, BPF_XDP, &options);
   });
 }
@@ -127,7 +130,9 @@ class Loader {
 Result<void> Loader::open(base::Bytes elf) {
   register_section_fallback();
   std::string short_name = object_name(name_);
-  LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = short_name.c_str());
+  bpf_object_open_opts options{};
+  options.sz = sizeof options;
+  options.object_name = short_name.c_str();
   object_ = bpf_object__open_mem(elf.data(), elf.size(), &options);
   if (!object_) {
     int error = errno;
@@ -253,9 +258,9 @@ std::string Loader::place(const std::string& function) const {
 base::Unexpected Loader::rejected(const LoadReport& report) {
   const auto& rejection = *report.rejection;
   using Kind = compile::verify::Rejection::Kind;
-  ErrorKind kind = rejection.kind == Kind::kUnsupported ? ErrorKind::kUnsupported
-                   : rejection.kind == Kind::kLimit     ? ErrorKind::kLimit
-                                                        : ErrorKind::kBadInput;
+  ErrorKind kind = rejection.kind == Kind::kUnsupported                         ? ErrorKind::kUnsupported
+                   : rejection.kind == Kind::kLimit || rejection.error == E2BIG ? ErrorKind::kLimit
+                                                                                : ErrorKind::kBadInput;
   std::string where = fmt::format("{}, instruction {}", place(report.program), rejection.slot);
   const bpf_program* program = find_program(report.program);
   const bpf_insn* insns = program ? bpf_program__insns(program) : nullptr;
@@ -285,7 +290,10 @@ base::Unexpected Loader::load_failed(int error, const LoadReports& reports) {
   if (!reports.reports.empty() && reports.reports.back().error != 0) {
     const LoadReport& report = reports.reports.back();
     if (report.rejection) return rejected(report);
-    if (!report.text.empty()) return make_error(ErrorKind::kBadInput, place(report.program), "{}", report.text);
+    if (!report.text.empty()) {
+      const ErrorKind kind = report.error == E2BIG ? ErrorKind::kLimit : ErrorKind::kBadInput;
+      return make_error(kind, place(report.program), "{}", report.text);
+    }
   }
   std::string why = log_.summary();
   ErrorKind kind = error == ENOTSUP || error == 524 || error == EOPNOTSUPP ? ErrorKind::kUnsupported
@@ -361,13 +369,8 @@ Result<std::vector<std::pair<std::string, std::string>>> Loader::list(base::Byte
   return programs;
 }
 
-Result<std::vector<uint8_t>> read_file(const std::string& path) {
-  std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  if (!file) return make_error(ErrorKind::kIo, path, "{}", std::strerror(errno));
-  std::vector<uint8_t> bytes;
-  uint8_t chunk[1 << 16];
-  while (size_t got = std::fread(chunk, 1, sizeof chunk, file.get())) bytes.insert(bytes.end(), chunk, chunk + got);
-  if (std::ferror(file.get())) return make_error(ErrorKind::kIo, path, "{}", std::strerror(errno));  // a folder
+Result<std::vector<uint8_t>> read_object(const std::string& path) {
+  XNIC_ASSIGN(auto bytes, base::read_file(path));
   if (bytes.empty()) return make_error(ErrorKind::kBadInput, path, "is empty");
   return bytes;
 }
@@ -387,12 +390,12 @@ Result<Object> Object::load_bytes(Device& device, base::Bytes elf, const std::st
 }
 
 Result<Object> Object::load(Device& device, const std::string& path, const LoadOptions& options) {
-  XNIC_ASSIGN(auto bytes, read_file(path));
+  XNIC_ASSIGN(auto bytes, read_object(path));
   return load_bytes(device, bytes, path, options);
 }
 
 Result<std::vector<ProgramReport>> Object::check(Device& device, const std::string& path, const LoadOptions& options) {
-  XNIC_ASSIGN(auto bytes, read_file(path));
+  XNIC_ASSIGN(auto bytes, read_object(path));
   State opened;
   XNIC_ASSIGN(auto programs, Loader(device, path, options).list(bytes, opened));
   std::vector<ProgramReport> reports;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "arch/ebpf/context.hpp"
 #include "arch/ebpf/map_types.hpp"
@@ -54,6 +55,17 @@ int check_attributes(const Command& command) {
   }
   if (attr.prog_ifindex != 0 || (attr.prog_flags & (BPF_F_XDP_HAS_FRAGS | kXdpDevBoundOnly))) return -EINVAL;
   return is_probe_type(attr.prog_type) ? 0 : -EINVAL;
+}
+
+// A program that is too long is refused before anything of it is read; the loader shall be able to say so.
+void report_length(const bpf_attr& attr) {
+  if (!t_reports || attr.prog_type != BPF_PROG_TYPE_XDP || attr.insn_cnt <= ebpf::kMaxInsns) return;
+  LoadReport report;
+  report.program.assign(attr.prog_name, strnlen(attr.prog_name, sizeof attr.prog_name));
+  report.error = E2BIG;
+  report.text =
+      fmt::format("the program has {} instructions, but at most {} are allowed", attr.insn_cnt, ebpf::kMaxInsns);
+  t_reports->reports.push_back(std::move(report));
 }
 
 // Copies one of func_info and line_info. Bytes of a record that we don't know must be zero.
@@ -210,7 +222,10 @@ LoadReports* LoadReports::current() { return t_reports; }
 
 long program_load(Command& command) {
   LoadInput input;
-  if (int error = check_attributes(command)) return error;
+  if (int error = check_attributes(command)) {
+    report_length(command.attr);
+    return error;
+  }
   if (int error = read_input(command, input)) return error;
   LoadReport report;
   report.program = input.name;

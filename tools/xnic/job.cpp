@@ -8,9 +8,9 @@
 
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/file.hpp"
 #include "device/map_json.hpp"
 
 namespace xnic::tools {
@@ -54,9 +54,8 @@ Result<std::vector<MapFile>> read_map_files(const std::vector<std::string>& assi
     if (equals == std::string::npos)
       return make_error(ErrorKind::kBadInput, "--map " + assignment, "needs NAME=FILE.json");
     MapFile file{assignment.substr(0, equals), assignment.substr(equals + 1), {}};
-    std::ifstream in(file.path);
-    if (!in) return make_error(ErrorKind::kIo, file.path, "cannot open: {}", std::strerror(errno));
-    file.json = ordered_json::parse(in, nullptr, false);
+    XNIC_ASSIGN(const auto text, base::read_file(file.path));
+    file.json = ordered_json::parse(text, nullptr, false);
     if (file.json.is_discarded()) return make_error(ErrorKind::kBadInput, file.path, "is not valid JSON");
     files.push_back(std::move(file));
   }

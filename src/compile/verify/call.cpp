@@ -252,6 +252,9 @@ bool Walk::push_callback(const CallArguments& call) {
 
 bool Walk::execute(const CallHelper& insn) {
   const HelperSignature* helper = find_helper(insn.id);
+  if (!helper && helper_name(insn.id) == "unknown")
+    return reject(kUnsupported, EINVAL, fmt::format("invalid func unknown#{}", insn.id),
+                  "Linux 6.18 has no helper of this number");
   if (!helper)
     return reject(kUnsupported, EINVAL,
                   fmt::format("program of this type cannot use helper bpf_{}#{}", helper_name(insn.id), insn.id),
