@@ -64,3 +64,9 @@ fmt:
 ## clean: remove everything that was built
 clean:
 	rm -rf build
+
+## fuzz: each libFuzzer target for FUZZ_SECONDS (default 600), two at a time; findings in build/fuzz/findings
+fuzz: setup
+	@[ -f build/fuzz/build.ninja ] || cmake --preset fuzz
+	cmake --build build/fuzz -j $(JOBS) --target fuzz_elf fuzz_verifier fuzz_interp fuzz_pcap fuzz_seeds programs
+	tests/fuzz/run.sh build/fuzz
