@@ -89,7 +89,8 @@ int parse_and_run(int argc, char** argv) {
   CLI::App app{"xnic: run, check and measure XDP programs on a network card made of software"};
   app.require_subcommand(1);
   app.footer(
-      "Exit codes: 0 done; 1 packets differ, or check rejects a program; 2 wrong use or bad input; 3 unsupported or over "
+      "Exit codes: 0 done; 1 packets differ, or check rejects a program; 2 wrong use or bad input; 3 unsupported or "
+      "over "
       "a limit; 4 I/O error.");
   RunOptions run_options;
   CheckOptions check_options;

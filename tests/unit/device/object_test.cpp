@@ -175,7 +175,7 @@ TEST_F(Objects, ThatAreNoFilesOrEmptyOrCutOffAreRefused) {
   auto missing = Object::load(device, "/no/such/file.o");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().kind, ErrorKind::kIo);
-  EXPECT_THAT(missing.error().message(), HasSubstr("/no/such/file.o: No such file"));
+  EXPECT_THAT(missing.error().message(), HasSubstr("/no/such/file.o: cannot open: No such file"));
   auto folder = Object::load(device, "/tmp");
   ASSERT_FALSE(folder);
   EXPECT_EQ(folder.error().kind, ErrorKind::kIo);
