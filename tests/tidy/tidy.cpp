@@ -3,6 +3,7 @@
 // reports violations as "path:line: rule: what". A violation is accepted only if tests/tidy/waivers.txt names the rule
 // and the path.
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -27,6 +28,7 @@ struct File {
 
 constexpr size_t kMaxColumns = 120;
 constexpr size_t kMaxLines = 600;
+constexpr size_t kMaxFunctionLines = 70;
 const std::string kFeatureMatrix = "docs/feature-matrix.md";
 
 // Rooms by rank (docs/architecture.md). A room includes itself and lower ranks; rooms of one rank never see each other.
@@ -131,7 +133,28 @@ class Tidy {
           std::count_if(file.lines[i].begin(), file.lines[i].end(), [](char c) { return (c & 0xc0) != 0x80; });
       if (static_cast<size_t>(columns) > kMaxColumns) fail(file.path, i + 1, "columns", "over 120 columns");
     }
+    check_functions(file);
     if (file.path.starts_with("src/")) check_includes(file);
+  }
+
+  // In this repository's format a function outside a class begins in the first column and ends with a '}' there.
+  void check_functions(const File& file) {
+    static const std::regex other(
+        "^(namespace|struct|class|enum|union|using|extern|template|static_assert|typedef)\\b");
+    for (size_t first = 0; first < file.lines.size(); ++first) {
+      const std::string& line = file.lines[first];
+      if (line.empty() || (std::isalpha(static_cast<unsigned char>(line[0])) == 0 && line[0] != '_')) continue;
+      if (line.find('(') == std::string::npos || std::regex_search(line, other)) continue;
+      size_t last = first;
+      auto ends_with = [&](char c) { return file.lines[last].ends_with(c); };
+      while (last + 1 < file.lines.size() && !ends_with('{') && !ends_with(';') && !ends_with('}')) ++last;
+      if (!ends_with('{')) continue;
+      while (last + 1 < file.lines.size() && !file.lines[last].starts_with('}')) ++last;
+      if (const size_t lines = last - first + 1; lines > kMaxFunctionLines) {
+        fail(file.path, first + 1, "function-length", std::to_string(lines) + " lines: part it by what it does");
+      }
+      first = last;
+    }
   }
 
   static std::string room_of(const std::string& include) { return include.substr(0, include.find('/')); }
