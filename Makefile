@@ -7,7 +7,7 @@ BIN = build/release/bin
 
 .PHONY: docs run test bench bench-engines lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
-## run: set up, build, and run three programs over real traces on the interpreter and the live kernel
+## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
 run: build
 	scripts/demo.sh $(BIN)/xnic build/release/programs
@@ -55,6 +55,7 @@ docs: build
 
 ## lint: clang-tidy over the sources, format check, house rules
 lint: build
+	$(BUILD)/bin/tidy .
 	scripts/lint.sh $(BUILD)
 
 ## fmt: format every C and C++ file
