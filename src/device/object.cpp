@@ -85,6 +85,23 @@ std::string object_name(const std::string& path) {
   return name.empty() ? "object" : name;
 }
 
+// max_entries with LoadOptions::complete_maps. Local storage stays at 0: that is its only right value.
+uint32_t completed_entries(const bpf_map* map) {
+  const uint32_t entries = bpf_map__max_entries(map);
+  switch (const auto type = static_cast<arch::ebpf::MapType>(bpf_map__type(map))) {
+    case arch::ebpf::kMapSkStorage:
+    case arch::ebpf::kMapInodeStorage:
+    case arch::ebpf::kMapTaskStorage:
+    case arch::ebpf::kMapCgroupStorage:
+    case arch::ebpf::kMapPercpuCgroupStorage:
+    case arch::ebpf::kMapStructOps:
+      return entries;
+    default:
+      if (entries == 0) return type == arch::ebpf::kMapRingbuf ? 4096 : 64;
+      return entries > 1'000'000 ? 65'536 : entries;
+  }
+}
+
 bool is_iproute2_tail(std::string_view section) {  // "2/1": program for slot 1 of the program array with id 2
   size_t slash = section.find('/');
   if (slash == 0 || slash == std::string_view::npos || slash + 1 == section.size()) return false;
@@ -105,6 +122,7 @@ class Loader {
  private:
   Result<void> open(base::Bytes elf);
   Result<void> choose_programs();
+  Result<void> complete_map(bpf_map* map);
   Result<void> prepare_maps();
   Result<void> prepare_global_data(bpf_map* map);
   Result<void> prepare_pin(bpf_map* map);
@@ -212,9 +230,30 @@ Result<void> Loader::prepare_global_data(bpf_map* map) {
                                              bpf_map__btf_value_type_id(map), base::MutableBytes(value, bytes)});
 }
 
+// LoadOptions::complete_maps, for one map.
+Result<void> Loader::complete_map(bpf_map* map) {
+  const auto type = static_cast<arch::ebpf::MapType>(bpf_map__type(map));
+  bpf_map__set_pin_path(map, nullptr);
+  if (const uint32_t entries = completed_entries(map); entries != bpf_map__max_entries(map))
+    bpf_map__set_max_entries(map, entries);
+  if (type != arch::ebpf::kMapArrayOfMaps && type != arch::ebpf::kMapHashOfMaps) return {};
+  const bpf_map* own = bpf_map__inner_map(map);
+  if (own && completed_entries(own) == bpf_map__max_entries(own)) return {};
+  // libbpf 1.1 crashes when the size of a template is set, so a map stands for a template of the wrong size.
+  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = own ? bpf_map__map_flags(own) : 0);
+  const int inner = own ? bpf_map_create(bpf_map__type(own), "inner", bpf_map__key_size(own), bpf_map__value_size(own),
+                                         completed_entries(own), &options)
+                        : bpf_map_create(BPF_MAP_TYPE_ARRAY, "inner", 4, 4, 1, nullptr);
+  if (inner >= 0 && bpf_map__set_inner_map_fd(map, inner) == 0) return {};  // the descriptor is libbpf's now
+  const int error = errno;
+  if (inner >= 0) close(inner);
+  return make_error(ErrorKind::kUnsupported, name_, "no inner map for '{}': {}", map_name(map), std::strerror(error));
+}
+
 Result<void> Loader::prepare_maps() {
   bpf_map* map;
   bpf_object__for_each_map(map, object_) {
+    if (options_.complete_maps) XNIC_TRY(complete_map(map));
     auto type = static_cast<arch::ebpf::MapType>(bpf_map__type(map));
     const auto* info = arch::ebpf::find_map_type(type);
     if (!info || !info->supported) {
@@ -223,7 +262,7 @@ Result<void> Loader::prepare_maps() {
       continue;
     }
     bool of_maps = type == arch::ebpf::kMapArrayOfMaps || type == arch::ebpf::kMapHashOfMaps;
-    if (of_maps && !bpf_map__inner_map(map))
+    if (of_maps && !bpf_map__inner_map(map) && !options_.complete_maps)
       return make_error(ErrorKind::kUnsupported, name_,
                         "map '{}' ({}) does not say what its inner maps look like; add an inner map definition "
                         "(__array(values, struct {{…}})) to the object",

@@ -28,6 +28,10 @@ struct LoadOptions {
   // Load only the program of this name (function or section); empty: all XDP programs of the object.
   std::string program;
   bool verifier_log = false;  // keep the verifier's log of accepted programs too
+  // Fill in what an object leaves to its own loader, so that the verdict on a program depends on the program alone:
+  // max_entries 0 becomes 64 (ring buffers 4096), more than 1,000,000 becomes 65,536, pins are dropped, a map of maps
+  // without a template gets an inner array of one u32. Without it max_entries 0 becomes the number of processors.
+  bool complete_maps = false;
   // Called for each section of global data before the load; an error ends it.
   std::function<base::Result<void>(const GlobalData&)> set_global_data;
 };
