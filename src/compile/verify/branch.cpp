@@ -66,9 +66,34 @@ std::optional<bool> packet_outcome(JumpOp op, const Register& dst, const Registe
   return std::nullopt;
 }
 
+// A register compared with itself.
+std::optional<bool> same_register_outcome(JumpOp op, const Range& range) {
+  switch (op) {
+    case JumpOp::kEq:
+    case JumpOp::kGe:
+    case JumpOp::kLe:
+    case JumpOp::kSge:
+    case JumpOp::kSle:
+      return true;
+    case JumpOp::kNe:
+    case JumpOp::kGt:
+    case JumpOp::kLt:
+    case JumpOp::kSgt:
+    case JumpOp::kSlt:
+      return false;
+    case JumpOp::kSet:
+      return range.umin > 0 ? std::optional(true) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<bool> Walk::predict(const Jump& insn, const Register& dst, const Register& src) const {
+  if (const Reg* other = std::get_if<Reg>(&insn.src); other && *other == insn.dst && dst.is_scalar()) {
+    const bool whole = insn.op != JumpOp::kSet || insn.width == Width::k64;
+    if (auto known = same_register_outcome(insn.op, dst.var); known && whole) return known;
+  }
   if (dst.is_scalar() && src.is_scalar()) return outcome(insn.op, insn.width, dst.var, src.var);
   if (insn.width == Width::k32) return std::nullopt;
   if (dst.is_pointer() && src.is_pointer()) return packet_outcome(insn.op, dst, src);

@@ -139,6 +139,14 @@ TEST(Lock, AllowsNoCallsWhileHeld) {
                   "bpf_spin_lock cannot be accessed");
 }
 
+TEST(Jump, KnowsARegisterComparedWithItself) {
+  const std::string head = "r6 = *(u32 *)(r1 +12)\n";
+  const std::string unsafe = " goto bad\n r0 = 0\n exit\n bad: r0 = *(u64 *)(r6 +0)\n exit";
+  for (const char* never : {"if r6 != r6", "if r6 > r6", "if w6 s< w6"}) EXPECT_ACCEPTED(check(head + never + unsafe));
+  for (const char* maybe : {"if r6 == r6", "if r6 & r6", "if w6 s>= w6"})
+    EXPECT_REJECTED(check(head + maybe + unsafe), kMemory, "R6 invalid mem access 'scalar'");
+}
+
 TEST(Loop, AcceptsABound) {
   const Outcome outcome = check("r1 = 0\n again: r1 += 1\n if r1 < 1000 goto again\n r0 = 0\n exit");
   EXPECT_ACCEPTED(outcome);
