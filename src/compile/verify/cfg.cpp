@@ -105,6 +105,29 @@ void mark_points(const Program& program, Slot slot, Flow& flow) {
   }
 }
 
+// Addresses that the loader puts into instructions: checked even where no path goes, as the kernel does.
+std::optional<Fault> check_references(const Program& program) {
+  for (Slot slot = 0; slot < program.insns.size(); ++slot) {
+    if (const auto* variable = std::get_if<LoadKernelVariable>(&program.insns[slot]))
+      return Fault{Rejection::Kind::kUnsupported, slot, EINVAL,
+                   fmt::format("kernel variable with BTF id {} is not supported", variable->btf_id),
+                   "the card has no kernel variables; pass the value in a map"};
+    const auto* value = std::get_if<LoadMapValue>(&program.insns[slot]);
+    if (!value) continue;
+    const MapSpec& spec = program.maps[value->map];
+    if (spec.type != kMapArray || spec.max_entries != 1)
+      return Fault{Rejection::Kind::kType, slot, EINVAL,
+                   fmt::format("direct value access to map '{}' is not allowed", spec.name),
+                   "take addresses only of global variables"};
+    if (value->offset >= spec.value_size)
+      return Fault{
+          Rejection::Kind::kMemory, slot, EINVAL,
+          fmt::format("invalid access to map value pointer, value_size={} off={}", spec.value_size, value->offset),
+          "stay inside the global variable"};
+  }
+  return std::nullopt;
+}
+
 // Every instruction must be reachable along the graph, whatever conditions say.
 std::optional<Fault> check_reachable(const Program& program, Flow& flow) {
   const size_t count = program.insns.size();
@@ -178,6 +201,7 @@ std::optional<Fault> analyse_flow(const Program& program, Flow& flow) {
   flow.force_checkpoint.assign(count, false);
   flow.calls_callback.assign(count, false);
   if (auto fault = check_bounds(program, flow)) return fault;
+  if (auto fault = check_references(program)) return fault;
   if (auto fault = check_reachable(program, flow)) return fault;
   propagate_effects(program, flow);
   compute_liveness(program, flow);

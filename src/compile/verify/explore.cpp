@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "base/check.hpp"
 #include "compile/verify/walk.hpp"
 
 namespace xnic::compile::verify {
@@ -197,14 +198,6 @@ bool Walk::execute(const LoadMap& insn) {
 bool Walk::execute(const LoadMapValue& insn) {
   if (!write_ok(index(insn.dst))) return false;
   const MapSpec& spec = program_.maps[insn.map];
-  if (spec.type != kMapArray || spec.max_entries != 1)
-    return reject(kType, EINVAL, fmt::format("direct value access to map '{}' is not allowed", spec.name),
-                  "take addresses only of global variables");
-  if (insn.offset >= spec.value_size)
-    return reject(
-        kMemory, EINVAL,
-        fmt::format("invalid access to map value pointer, value_size={} off={}", spec.value_size, insn.offset),
-        "stay inside the global variable");
   Register value = Register::pointer(Kind::kMapValue);
   value.map = insn.map;
   value.spec = &spec;
@@ -223,9 +216,9 @@ bool Walk::execute(const LoadFunction& insn) {
   return true;
 }
 
-bool Walk::execute(const LoadKernelVariable& insn) {
-  return reject(kUnsupported, EINVAL, fmt::format("kernel variable with BTF id {} is not supported", insn.btf_id),
-                "the card has no kernel variables; pass the value in a map");
+bool Walk::execute(const LoadKernelVariable&) {
+  CHECK(false);  // refused before the walk (cfg.cpp)
+  return false;
 }
 
 // Legacy packet access (RFC 9669 §5.5): the context is implicit in r6; on failure the program ends with 0.

@@ -266,6 +266,7 @@ bool Walk::check_argument(CallArguments& call, int position) {
       return true;
     case ArgType::kCallback:
       if (argument.kind != Kind::kFunction) return wrong_type(r, "func");
+      if (!check_fixed_offset(r, "func")) return false;
       call.callback = argument.function;
       return true;
     case ArgType::kStackOrNull:

@@ -192,7 +192,8 @@ bool Walk::context_access(int r, int64_t offset, unsigned size, Access direction
 bool Walk::access(int r, int64_t offset, unsigned size, Access direction, int value, bool sign,
                   const Register* stored) {
   const Register pointer = reg(r);
-  if (pointer.is_pointer() && (program_.load_flags & kBpfFStrictAlignment) && pointer.kind != Kind::kStack) {
+  const bool strict = strict_once_ || (program_.load_flags & kBpfFStrictAlignment);
+  if (pointer.is_pointer() && strict && pointer.kind != Kind::kStack) {
     const bool packet = pointer.kind == Kind::kPacket || pointer.kind == Kind::kPacketMeta;
     const int64_t at = offset + pointer.offset + (packet ? kPacketAlignOffset : 0);
     const Tnum sum = tnum_add(pointer.var.bits, Tnum::constant(static_cast<uint64_t>(at)));
@@ -274,7 +275,15 @@ bool Walk::execute(const Store& insn) {
   return access(d, insn.offset, bytes(insn.size), Access::kWrite, -1, false, &stored);
 }
 
+// Atomics must be aligned on every machine.
 bool Walk::execute(const Atomic& insn) {
+  strict_once_ = true;
+  const bool fine = atomic(insn);
+  strict_once_ = false;
+  return fine;
+}
+
+bool Walk::atomic(const Atomic& insn) {
   const int d = index(insn.dst), s = index(insn.src);
   if (!read_ok(s)) return false;
   if (insn.op == AtomicOp::kLoadAcquire) {

@@ -67,7 +67,7 @@ bool Walk::stack_bounds(int r, int64_t offset, unsigned size, Access direction, 
     return reject(kMemory, EACCES, fmt::format("invalid unbounded variable-offset {} stack R{}", verb, r), kAdvice);
   const int64_t low = offset + pointer.offset + var.smin;
   const int64_t high = offset + pointer.offset + var.smax + size;
-  if (low < -int64_t{kStackBytes} || high > 0) {
+  if (low < -int64_t{kStackBytes} || low >= 0 || high > 0) {
     if (fixed)
       return reject(kMemory, EACCES, fmt::format("invalid {} stack R{} off={} size={}", verb, r, low, size), kAdvice);
     return reject(kMemory, EACCES,

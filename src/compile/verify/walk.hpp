@@ -120,6 +120,7 @@ class Walk {
   bool check_packet(int reg, int64_t offset, unsigned size, bool zero_ok);
   bool check_map_value(int reg, int64_t offset, unsigned size, Access access, bool zero_ok, bool helper);
   bool check_fixed_offset(int reg, std::string_view name);
+  bool atomic(const Atomic& insn);
   bool socket_access(int reg, int64_t offset, unsigned size);
   bool context_access(int reg, int64_t offset, unsigned size, Access access, int value, bool sign);
   bool load_map_value(int reg, int64_t offset, unsigned size, int value, bool sign);
@@ -204,7 +205,8 @@ class Walk {
   Slot slot_ = 0;      // instruction being walked
   Slot next_ = 0;      // where the path goes on
   bool path_ended_ = false;
-  bool global_run_ = false;  // walking a global function on its own
+  bool strict_once_ = false;  // the access under way must be aligned
+  bool global_run_ = false;   // walking a global function on its own
   uint32_t id_source_ = 0;
   std::vector<Branch> work_;
   std::unordered_map<Slot, std::vector<std::shared_ptr<State>>> explored_;

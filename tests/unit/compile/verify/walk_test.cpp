@@ -139,6 +139,15 @@ TEST(Lock, AllowsNoCallsWhileHeld) {
                   "bpf_spin_lock cannot be accessed");
 }
 
+TEST(Atomic, MustBeAligned) {
+  const std::vector<MapSpec> maps = {map_of(kMapHash, 4, 16)};
+  const std::string head =
+      "*(u32 *)(r10 -4) = 0\n r2 = r10\n r2 += -4\n r1 = map[0]\n call 1\n if r0 == 0 goto out\n r1 = 1\n";
+  EXPECT_ACCEPTED(check(head + "lock *(u64 *)(r0 +8) += r1\n out: r0 = 0\n exit", maps));
+  EXPECT_ACCEPTED(check(head + "*(u64 *)(r0 +4) = r1\n out: r0 = 0\n exit", maps));
+  EXPECT_REJECTED(check(head + "lock *(u64 *)(r0 +4) += r1\n out: r0 = 0\n exit", maps), kMemory, "misaligned");
+}
+
 TEST(Jump, KnowsARegisterComparedWithItself) {
   const std::string head = "r6 = *(u32 *)(r1 +12)\n";
   const std::string unsafe = " goto bad\n r0 = 0\n exit\n bad: r0 = *(u64 *)(r6 +0)\n exit";
