@@ -72,7 +72,8 @@ std::shared_ptr<const Program> Generator::generate() {
   request({});
   for (FunctionId id = 0; id < functions_.size(); ++id) {
     rng_ = base::Rng(body_seed + id);
-    function(id, signatures_[id]);
+    const Signature signature = signatures_[id];  // the list grows when the function calls others
+    function(id, signature);
   }
   auto program = std::make_shared<Program>();
   program->name = "random";
