@@ -23,6 +23,10 @@ class Btf {
   // it. The bytes are copied. Errors: kBadInput, the detail names the type id.
   static base::Result<std::shared_ptr<const Btf>> parse(base::Bytes blob);
 
+  // Checks only that every walk over the types stays in the blob and ends: the least that an object's BTF must have
+  // before the loader has completed it. Errors: as parse().
+  static base::Result<void> check_walkable(base::Bytes blob);
+
   base::Bytes blob() const { return blob_; }
   // Ids run from 1 to last_id(); 0 is void.
   uint32_t last_id() const { return static_cast<uint32_t>(offsets_.size()) - 1; }

@@ -67,36 +67,56 @@ bool BtfChecker::fail(uint32_t id, const std::string& why) {
 }
 
 bool BtfChecker::run() {
-  if (!check_header() || !index_types()) return false;
+  if (!check_header() || !index_types(true)) return false;
   for (uint32_t id = 1; id <= btf_.last_id(); ++id)
     if (!check_references(id)) return false;
   return check_finite();
 }
 
-bool BtfChecker::check_header() {
+bool BtfChecker::run_walkable() {
+  if (!check_layout() || !index_types(false)) return false;
+  for (uint32_t id = 1; id <= btf_.last_id(); ++id)
+    if (!check_names(id) || !check_references(id)) return false;
+  return check_circles(false);
+}
+
+// What has to hold before anything is looked at: sections inside the blob, strings that end.
+bool BtfChecker::check_layout() {
   const auto& blob = btf_.blob_;
   if (blob.size() > kMaxBtfBytes) return fail(0, "longer than 16 MiB");
   if (blob.size() < sizeof(btf_header)) return fail(0, "shorter than its header");
   const auto& header = *reinterpret_cast<const btf_header*>(blob.data());
   if (header.magic != BTF_MAGIC) return fail(0, "bad magic number (not BTF, or of the other byte order)");
+  if (header.hdr_len < sizeof(btf_header) || header.hdr_len > blob.size()) return fail(0, "bad header length");
+  if (header.type_off % 4 != 0 || header.hdr_len % 4 != 0) return fail(0, "type section not aligned");
+  const uint64_t left = blob.size() - header.hdr_len;
+  if (uint64_t{header.type_off} + header.type_len > left || uint64_t{header.str_off} + header.str_len > left)
+    return fail(0, "sections outside the blob");
+  if (header.str_len == 0) return fail(0, "no string section");
+  btf_.strings_offset_ = header.hdr_len + header.str_off;
+  btf_.strings_bytes_ = header.str_len;
+  if (blob[btf_.strings_offset_] != 0 || blob[btf_.strings_offset_ + btf_.strings_bytes_ - 1] != 0)
+    return fail(0, "string section not framed by NUL");
+  return true;
+}
+
+// The kernel's rules on the header on top of that.
+bool BtfChecker::check_header() {
+  if (!check_layout()) return false;
+  const auto& blob = btf_.blob_;
+  const auto& header = *reinterpret_cast<const btf_header*>(blob.data());
   if (header.version != BTF_VERSION) return fail(0, fmt::format("unknown version {}", header.version));
   if (header.flags != 0) return fail(0, "unknown flags");
-  if (header.hdr_len < sizeof(btf_header) || header.hdr_len > blob.size()) return fail(0, "bad header length");
   for (size_t at = sizeof(btf_header); at < header.hdr_len; ++at)
     if (blob[at] != 0) return fail(0, "unknown header fields");
   uint64_t types_end = uint64_t{header.type_off} + header.type_len;
   uint64_t strings_end = uint64_t{header.str_off} + header.str_len;
-  if (header.type_off % 4 != 0 || header.hdr_len % 4 != 0) return fail(0, "type section not aligned");
   if (header.type_off != 0 || types_end != header.str_off || header.hdr_len + strings_end != blob.size())
     return fail(0, "sections overlap, leave gaps, or do not fill the blob");
-  if (header.str_len == 0) return fail(0, "no string section");
-  btf_.strings_offset_ = header.hdr_len + header.str_off;
-  btf_.strings_bytes_ = header.str_len;
-  if (blob[btf_.strings_offset_] != 0 || blob.back() != 0) return fail(0, "string section not framed by NUL");
   return true;
 }
 
-bool BtfChecker::index_types() {
+bool BtfChecker::index_types(bool check_each) {
   const auto& header = *reinterpret_cast<const btf_header*>(btf_.blob_.data());
   uint32_t at = header.hdr_len + header.type_off;
   uint32_t end = at + header.type_len;
@@ -109,7 +129,7 @@ bool BtfChecker::index_types() {
     const auto& type = btf_.type(id);
     uint64_t bytes = sizeof(btf_type) + trailing_bytes(BTF_INFO_KIND(type.info), BTF_INFO_VLEN(type.info));
     if (bytes > end - at) return fail(id, "cut off");
-    if (!check_type(id)) return false;
+    if (check_each && !check_type(id)) return false;
     at += static_cast<uint32_t>(bytes);
   }
   return true;
@@ -190,6 +210,27 @@ bool BtfChecker::check_members(uint32_t id) {
     last = offset;
   }
   return true;
+}
+
+// Every name of the type and of its elements lies in the string section.
+bool BtfChecker::check_names(uint32_t id) {
+  bool good = btf_.has_string(btf_.type(id).name_off);
+  switch (btf_.kind(id)) {
+    case BTF_KIND_STRUCT:
+    case BTF_KIND_UNION:
+      for (const btf_member& member : btf_.members(id)) good = good && btf_.has_string(member.name_off);
+      break;
+    case BTF_KIND_ENUM:
+      for (const btf_enum& value : btf_.enums(id)) good = good && btf_.has_string(value.name_off);
+      break;
+    case BTF_KIND_ENUM64:
+      for (const btf_enum64& value : btf_.enums64(id)) good = good && btf_.has_string(value.name_off);
+      break;
+    case BTF_KIND_FUNC_PROTO:
+      for (const btf_param& param : btf_.params(id)) good = good && btf_.has_string(param.name_off);
+      break;
+  }
+  return good ? true : fail(id, "name outside the string section");
 }
 
 bool BtfChecker::check_enums(uint32_t id) {
@@ -313,12 +354,15 @@ bool BtfChecker::visit(uint32_t id, bool through_pointers, std::vector<uint8_t>&
   return good;
 }
 
+bool BtfChecker::check_circles(bool through_pointers) {
+  std::vector<uint8_t> colour(btf_.last_id() + 1, 0);
+  for (uint32_t id = 1; id <= btf_.last_id(); ++id)
+    if (!visit(id, through_pointers, colour, 0)) return false;
+  return true;
+}
+
 bool BtfChecker::check_finite() {
-  for (bool through_pointers : {false, true}) {
-    std::vector<uint8_t> colour(btf_.last_id() + 1, 0);
-    for (uint32_t id = 1; id <= btf_.last_id(); ++id)
-      if (!visit(id, through_pointers, colour, 0)) return false;
-  }
+  if (!check_circles(false) || !check_circles(true)) return false;
   // With no endless types left, sizes can be asked for.
   for (uint32_t id = 1; id <= btf_.last_id(); ++id) {
     uint32_t kind = btf_.kind(id);
@@ -342,6 +386,14 @@ base::Result<std::shared_ptr<const Btf>> Btf::parse(base::Bytes blob) {
   BtfChecker checker(*btf);
   if (!checker.run()) return base::make_error(base::ErrorKind::kBadInput, "BTF", "{}", checker.reason);
   return std::shared_ptr<const Btf>(std::move(btf));
+}
+
+base::Result<void> Btf::check_walkable(base::Bytes blob) {
+  Btf btf;
+  btf.blob_.assign(blob.begin(), blob.end());
+  BtfChecker checker(btf);
+  if (!checker.run_walkable()) return base::make_error(base::ErrorKind::kBadInput, "BTF", "{}", checker.reason);
+  return {};
 }
 
 }  // namespace xnic::device

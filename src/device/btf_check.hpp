@@ -14,11 +14,14 @@ class BtfChecker {
   explicit BtfChecker(Btf& btf) : btf_(btf) {}
   // False when the blob is refused; `reason` says why.
   bool run();
+  // Fills; checks layout, references and that no type contains itself, but none of the rules on single types.
+  bool run_walkable();
   std::string reason;
 
  private:
   bool check_header();
-  bool index_types();
+  bool check_layout();
+  bool index_types(bool check_each);
   bool check_type(uint32_t id);
   bool check_members(uint32_t id);
   bool check_enums(uint32_t id);
@@ -28,6 +31,8 @@ class BtfChecker {
   bool check_name(uint32_t id, bool required, bool any_text);
   bool check_target(uint32_t id, uint32_t target, bool needs_size);
   bool check_finite();
+  bool check_circles(bool through_pointers);
+  bool check_names(uint32_t id);
   bool visit(uint32_t id, bool through_pointers, std::vector<uint8_t>& colour, uint32_t depth);
   bool fail(uint32_t id, const std::string& why);
 

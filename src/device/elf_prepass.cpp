@@ -8,6 +8,7 @@
 #include <cctype>
 
 #include "device/elf_object.hpp"
+#include "device/elf_screen.hpp"
 #include "device/legacy_maps.hpp"
 
 namespace xnic::device {
@@ -103,6 +104,7 @@ base::Result<std::vector<uint8_t>> modernise_object(base::Bytes elf, const std::
     XNIC_TRY(convert_legacy_maps(object, name));
     changed = true;
   }
+  XNIC_TRY(screen_object(object, name));
   if (!changed) return std::vector<uint8_t>(elf.begin(), elf.end());
   object.header.e_machine = EM_BPF;
   return object.write();

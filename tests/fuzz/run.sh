@@ -27,8 +27,8 @@ fuzz() {
     elf) length=65536 ;;
     *) length=4096 ;;
   esac
-  "$build/bin/fuzz_$1" -max_total_time="$seconds" -max_len=$length -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 \
-    -use_value_profile=1 -artifact_prefix="$build/findings/$1-" "$work/corpus/$1" "$root/tests/fuzz/corpus/$1" \
+  "$build/bin/fuzz_$1" -max_total_time="$seconds" -max_len=$length -timeout=60 -report_slow_units=60 \
+    -rss_limit_mb=3000 -print_final_stats=1 -artifact_prefix="$build/findings/$1-" "$work/corpus/$1" "$root/tests/fuzz/corpus/$1" \
     >"$work/logs/$1.log" 2>&1 || echo "finding: $1, see $work/logs/$1.log"
   grep -E "cov:|number_of_executed_units|ERROR|SUMMARY" "$work/logs/$1.log" | tail -4 | sed "s/^/$1: /"
 }

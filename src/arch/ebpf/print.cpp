@@ -103,7 +103,7 @@ struct Printer {
       if (!i.fetch) return fmt::format("lock *{} {} {}", at, words.assignment, name(i.src));
       return fmt::format("{} = atomic{}_fetch_{}({}, {})", name(i.src), bits, words.name, at, name(i.src));
     }
-    CHECK(false);
+    base::check_failed(__FILE__, __LINE__, "an atomic operation has words");
   }
   std::string operator()(const Jump& i) const {
     const std::string left = fmt::format("if {} {} ", name(i.dst, i.width), text::word(text::kJumpWords, i.op));
