@@ -12,6 +12,8 @@
 #include <set>
 
 #include "arch/ebpf/codec.hpp"
+#include "arch/ebpf/helpers.hpp"
+#include "device/kernel_functions.hpp"
 
 namespace xnic::device {
 namespace {
@@ -132,6 +134,23 @@ bool read_lines(const LoadInput& input, ebpf::Program& program, LoadFailure& fai
   return true;
 }
 
+// Calls of kernel functions that the card has become calls of their numbers; `raw` keeps the kernel's form. Others
+// stop the load with their name: nothing behind here could say it.
+bool name_kernel_functions(ebpf::Program& program, LoadFailure& failure) {
+  for (size_t slot = 0; slot < program.insns.size(); ++slot) {
+    const auto* call = std::get_if<ebpf::CallKernel>(&program.insns[slot]);
+    if (!call) continue;
+    const std::string name = call->btf_fd_index == 0 ? kernel_function_name(call->btf_id) : std::string();
+    if (const auto* function = ebpf::find_kernel_function(name)) {
+      program.insns[slot] = ebpf::CallHelper{function->id};
+    } else if (!name.empty()) {
+      failure = {EINVAL, fmt::format("insn {}: calling kernel function {} is not supported", slot, name)};
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 bool is_gpl_compatible(const std::string& license) {
@@ -162,6 +181,7 @@ std::shared_ptr<ebpf::Program> build_program(const Command& command, LoadInput& 
       program->raw[slot].src_reg = BPF_PSEUDO_MAP_IDX_VALUE;
     }
   }
+  if (!name_kernel_functions(*program, failure)) return nullptr;
   for (const auto& map : maps) program->maps.push_back(map->map->spec());
   program->subprograms = find_subprograms(program->insns);
   program->subprograms[0].name = input.name.empty() ? "main" : input.name;

@@ -31,6 +31,19 @@ constexpr HelperSignature kHelpers[] = {
 #undef HELPER
 #undef OTHER
 };
+// Of KernelFunction, in its order. Source: kernel/bpf/helpers.c, net/core/filter.c.
+constexpr HelperSignature kKernelFunctions[] = {
+    {.id = kDynptrFromXdp, .name = "dynptr_from_xdp", .args = {kContext, kAnything, kDynptrUninit}},
+    {.id = kDynptrSlice,
+     .name = "dynptr_slice",
+     .ret = RetType::kDynptrMemoryOrNull,
+     .args = {kDynptr, kAnything, kMemoryWritableOrNull, kSizeOrZero}},
+    {.id = kDynptrSliceRdwr,
+     .name = "dynptr_slice_rdwr",
+     .ret = RetType::kDynptrMemoryOrNull,
+     .args = {kDynptr, kAnything, kMemoryWritableOrNull, kSizeOrZero}},
+};
+static_assert(std::size(kKernelFunctions) == kKernelFunctionsEnd - kDynptrFromXdp);
 #pragma GCC diagnostic pop
 #undef ARGS
 
@@ -49,6 +62,7 @@ static_assert(names_match_numbers() && std::size(kNames) == 212);
 }  // namespace
 
 const HelperSignature* find_helper(HelperId id) {
+  if (id >= kDynptrFromXdp && id < kKernelFunctionsEnd) return &kKernelFunctions[id - kDynptrFromXdp];
   auto at = std::lower_bound(std::begin(kHelpers), std::end(kHelpers), id,
                              [](const HelperSignature& helper, HelperId wanted) { return helper.id < wanted; });
   return at != std::end(kHelpers) && at->id == id ? &*at : nullptr;
@@ -62,6 +76,16 @@ const HelperSignature* find_helper(std::string_view name) {
 
 std::span<const HelperSignature> all_helpers() { return kHelpers; }
 
-std::string_view helper_name(HelperId id) { return id < std::size(kNames) ? kNames[id] : "unknown"; }
+const HelperSignature* find_kernel_function(std::string_view name) {
+  if (!name.starts_with("bpf_")) return nullptr;
+  auto at = std::find_if(std::begin(kKernelFunctions), std::end(kKernelFunctions),
+                         [&](const auto& function) { return function.name == name.substr(4); });
+  return at != std::end(kKernelFunctions) ? &*at : nullptr;
+}
+
+std::string_view helper_name(HelperId id) {
+  if (id >= kDynptrFromXdp && id < kKernelFunctionsEnd) return kKernelFunctions[id - kDynptrFromXdp].name;
+  return id < std::size(kNames) ? kNames[id] : "unknown";
+}
 
 }  // namespace xnic::arch::ebpf

@@ -79,6 +79,12 @@ struct HelperSignature {
   std::string_view note;  // reason when unsupported; else remarks for the feature matrix
 };
 
+// Kernel functions that the card has. They are called by the BTF id that the live kernel gives them; whoever loads a
+// program turns such calls into calls of these numbers, so that all that comes after knows one kind of call.
+enum KernelFunction : HelperId { kDynptrFromXdp = 0x10000, kDynptrSlice, kDynptrSliceRdwr, kKernelFunctionsEnd };
+// By the kernel's name ("bpf_dynptr_slice"); null when the card has none of that name.
+const HelperSignature* find_kernel_function(std::string_view name);
+
 // The helper that Linux 6.18 offers to XDP programs under `id`, or null when it offers none.
 const HelperSignature* find_helper(HelperId id);
 const HelperSignature* find_helper(std::string_view name);

@@ -271,6 +271,11 @@ bool Walk::execute(const CallHelper& insn) {
   for (int i = 0; i < 5 && helper->args[static_cast<size_t>(i)] != ArgType::kNone; ++i)
     if (!check_argument(call, i)) return false;
   if (call.map.kind == Kind::kMap && !check_map_compatible(call)) return false;
+  if (insn.id == kDynptrSlice || insn.id == kDynptrSliceRdwr) {
+    if (!reg(4).is_constant() || reg(4).var.umin == 0)
+      return reject(kMemory, EINVAL, "R4 is not a known constant above zero", "take slices of a constant size");
+    call.alloc_size = static_cast<uint32_t>(reg(4).var.umin);
+  }
   return finish_call(call);
 }
 
@@ -323,7 +328,8 @@ bool Walk::set_result(const CallArguments& call) {
       result.mem_size = call.alloc_size;
       result.maybe_null = true;
       result.reservation = helper.acquires;
-      result.read_only = call.dynptr_read_only;
+      result.read_only = call.dynptr_read_only || helper.id == kDynptrSlice;
+      result.packet_slice = helper.id == kDynptrSlice || helper.id == kDynptrSliceRdwr;
       if (helper.ret == RetType::kDynptrMemoryOrNull) result.lookup = call.dynptr_id;
       break;
     case RetType::kSocketOrNull:
@@ -375,7 +381,8 @@ void Walk::forget_references_to(uint32_t id) {
 
 void Walk::forget_packet_pointers() {
   for_each_register(state_, [](Register& other) {
-    if (other.kind == Kind::kPacket || other.kind == Kind::kPacketMeta || other.kind == Kind::kPacketEnd)
+    if (other.kind == Kind::kPacket || other.kind == Kind::kPacketMeta || other.kind == Kind::kPacketEnd ||
+        other.packet_slice)
       other = Register::scalar();
   });
   state_.packet_bytes = 0;

@@ -92,7 +92,9 @@ bool Walk::make_dynptr(const CallArguments& call) {
     StackSlot& slot = slot_at(frame, s);
     slot = StackSlot{};
     slot.bytes.fill(ByteKind::kDynptr);
-    slot.dynptr = reserves ? DynptrType::kRingbuf : DynptrType::kLocal;
+    slot.dynptr = reserves                                 ? DynptrType::kRingbuf
+                  : call.helper->name == "dynptr_from_xdp" ? DynptrType::kXdp
+                                                           : DynptrType::kLocal;
     slot.dynptr_first = s == low;
     slot.dynptr_id = id;
     slot.reg.ref = ref;

@@ -99,6 +99,11 @@ bool Walk::check_size_argument(CallArguments& call, int position, bool zero_ok) 
   const bool writes = memory == ArgType::kMemoryUninit || memory == ArgType::kMemoryWritable ||
                       memory == ArgType::kMemoryWritableOrNull;
   const uint32_t most = static_cast<uint32_t>(size.var.umax);
+  const bool needs_no_buffer = call.helper->id == kDynptrSlice || call.helper->id == kDynptrSliceRdwr;
+  if (needs_no_buffer && reg(r - 1).is_null()) {
+    mark_precise(r);
+    return true;
+  }
   if (!check_memory_argument(call, r - 1, most, zero_ok, writes ? Access::kWrite : Access::kRead)) return false;
   mark_precise(r);
   return true;

@@ -52,6 +52,7 @@ struct Register {
   bool maybe_null = false;
   bool precise = false;       // the continuation of this checkpoint depended on the scalar's range
   bool read_only = false;     // kMemory, kDynptr
+  bool packet_slice = false;  // kMemory that may lie in the packet: gone when the packet changes
   bool reservation = false;   // kMemory from a ring buffer reservation
   bool has_addend = false;    // scalar = (scalar named by id) + offset
   int8_t past_end = 0;        // kPacket: 1 = proved at or beyond data_end, 2 = proved beyond it

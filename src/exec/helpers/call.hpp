@@ -30,4 +30,10 @@ uint64_t now_ns(const RunContext* run);
 #include "exec/helpers/implemented.def"
 #undef HELPER
 
+// Kernel functions (arch::ebpf::KernelFunction).
+uint64_t dynptr_from_xdp(HelperContext& ctx, uint64_t xdp, uint64_t flags, uint64_t dynptr, uint64_t, uint64_t);
+uint64_t dynptr_slice(HelperContext& ctx, uint64_t dynptr, uint64_t offset, uint64_t buffer, uint64_t bytes, uint64_t);
+uint64_t dynptr_slice_rdwr(HelperContext& ctx, uint64_t dynptr, uint64_t offset, uint64_t buffer, uint64_t bytes,
+                           uint64_t);
+
 }  // namespace xnic::exec::helpers

@@ -10,7 +10,10 @@ namespace xnic::exec::helpers {
 struct Dynptr {
   uint64_t data = 0;  // address of its memory; 0: null, every operation on it fails
   uint32_t size = 0;
-  uint32_t read_only = 0;
+  uint32_t flags = 0;
+
+  static constexpr uint32_t kReadOnly = 1;
+  static constexpr uint32_t kPacket = 2;  // stands for the packet of the run; `data` says only that it is not null
 
   static Dynptr at(uint64_t address) {
     Dynptr dynptr;

@@ -2,6 +2,7 @@
 // Helper number -> implementation, as an array made at compile time.
 #include <array>
 
+#include "arch/ebpf/helpers.hpp"
 #include "exec/helpers/call.hpp"
 
 namespace xnic::exec::helpers {
@@ -19,8 +20,16 @@ constexpr std::array<HelperFn, kTableSize> make_table() {
 
 constexpr std::array<HelperFn, kTableSize> kTable = make_table();
 
+// Of arch::ebpf::KernelFunction, in its order.
+constexpr HelperFn kKernelFunctions[] = {&dynptr_from_xdp, &dynptr_slice, &dynptr_slice_rdwr};
+static_assert(std::size(kKernelFunctions) == arch::ebpf::kKernelFunctionsEnd - arch::ebpf::kDynptrFromXdp);
+
 }  // namespace
 
-HelperFn helper_function(uint32_t id) { return id < kTableSize ? kTable[id] : nullptr; }
+HelperFn helper_function(uint32_t id) {
+  if (id >= arch::ebpf::kDynptrFromXdp && id < arch::ebpf::kKernelFunctionsEnd)
+    return kKernelFunctions[id - arch::ebpf::kDynptrFromXdp];
+  return id < kTableSize ? kTable[id] : nullptr;
+}
 
 }  // namespace xnic::exec::helpers

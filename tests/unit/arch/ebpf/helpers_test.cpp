@@ -172,4 +172,15 @@ TEST(HelpersAgainstKernel, NumberArgumentsAreAsMany) {
 }
 
 }  // namespace
+TEST(Helpers, KernelFunctionsAreFoundByTheKernelsNameAndByNumber) {
+  const HelperSignature* slice = find_kernel_function("bpf_dynptr_slice");
+  ASSERT_NE(slice, nullptr);
+  EXPECT_EQ(slice->id, kDynptrSlice);
+  EXPECT_EQ(find_helper(kDynptrSlice), slice);
+  EXPECT_EQ(helper_name(kDynptrSlice), "dynptr_slice");
+  EXPECT_EQ(find_kernel_function("dynptr_slice"), nullptr);
+  EXPECT_EQ(find_kernel_function("bpf_xdp_ct_lookup"), nullptr);
+  EXPECT_EQ(find_helper(kKernelFunctionsEnd), nullptr);
+}
+
 }  // namespace xnic::arch::ebpf
