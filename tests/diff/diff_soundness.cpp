@@ -2,10 +2,12 @@
 // Our verifier beside the kernel's on random and damaged programs.
 //
 //   diff_soundness [--programs N] [--packets M] [--seed S] [--only I] [--regressions FOLDER] [--save FOLDER]
+//                  [--objects FILE|FOLDER]...
 //
 // Every program goes through the card's bpf(2) door. What our verifier accepts is run by the interpreter in checked
-// mode: an access outside memory that the program may touch, or a register outside its facts, is a hole in the verifier
-// and fails the test. With root, acceptance is compared with the kernel's and tabulated by reason.
+// mode: an access outside memory that the program may touch, or anything outside the facts, is a hole in the verifier
+// and fails the test. A second run, with the register halves changed that the facts call dead, must end like the first.
+// ELF objects are checked in the same way. With root, acceptance is compared with the kernel's and tabulated by reason.
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include "arch/ebpf/print.hpp"
 #include "case_file.hpp"
 #include "compare.hpp"
+#include "device/object.hpp"
 #include "door.hpp"
 #include "exec/interp/interp.hpp"
 #include "exec/kernel/kernel.hpp"
@@ -35,6 +38,7 @@ struct Arguments {
   std::optional<uint64_t> only;
   std::string regressions;  // cases that both verifiers accept, and that once showed a hole or a difference
   std::string save = ".";
+  std::vector<std::string> objects;
 };
 
 struct Reasons {
@@ -68,31 +72,54 @@ struct Totals {
   uint64_t violations = 0;
 };
 
-// Runs the accepted program; the text says what was violated, or is empty.
-std::string run_checked(const DoorResult& accepted, const Case& value, Totals& totals) {
+struct CheckedRun {
+  std::string violation;  // empty: none
+  std::vector<uint32_t> verdicts;
+  std::vector<std::vector<uint8_t>> frames;
+};
+
+CheckedRun run_checked(const std::shared_ptr<const exec::LoadedProgram>& program, std::span<const RandomPacket> packets,
+                       bool scramble, Totals& totals) {
   exec::interp::InterpOptions options;
   options.checked = true;
-  options.check_facts = true;
+  options.check_facts = !scramble;
+  options.scramble_dead_halves = scramble;
   options.budget = 1 << 22;
   exec::interp::Interp interp(options);
-  if (const auto loaded = interp.load(accepted.loaded); !loaded) return loaded.error().message();
-  const base::SystemClock clock;
+  CheckedRun result;
+  if (const auto loaded = interp.load(program); !loaded) return {loaded.error().message(), {}, {}};
+  const base::ManualClock clock(1'000'000);
   uint64_t random_state = 1;
   exec::RunContext context;
   context.clock = &clock;
   context.random_state = &random_state;
-  for (const RandomPacket& random : value.packets) {
+  for (const RandomPacket& random : packets) {
     exec::packet::Packet packet = random.packet();
+    packet.ingress_ifindex = 1;
     exec::Verdict verdict;
     const auto run = interp.run({&packet, 1}, {&verdict, 1}, context);
     ++totals.packets;
-    if (!run) return run.error().message();
-    if (const auto& violation = interp.violation()) return fmt::format("insn {}: {}", violation->slot, violation->what);
-    if (interp.out_of_budget() != 0) {
-      ++totals.out_of_budget;
-      break;
-    }
+    if (!run) result.violation = run.error().message();
+    if (const auto& violation = interp.violation())
+      result.violation = fmt::format("insn {}: {}", violation->slot, violation->what);
+    if (interp.out_of_budget() != 0) ++totals.out_of_budget;
+    if (!result.violation.empty() || interp.out_of_budget() != 0) break;
+    result.verdicts.push_back(verdict.code);
+    result.frames.push_back(packet.bytes());
   }
+  return result;
+}
+
+// Runs the accepted program twice, from equal maps; the text says what was violated, or is empty.
+std::string run_twice(const std::shared_ptr<const exec::LoadedProgram>& first,
+                      const std::shared_ptr<const exec::LoadedProgram>& second, std::span<const RandomPacket> packets,
+                      Totals& totals) {
+  const CheckedRun plain = run_checked(first, packets, false, totals);
+  if (!plain.violation.empty()) return plain.violation;
+  const CheckedRun scrambled = run_checked(second, packets, true, totals);
+  if (!scrambled.violation.empty()) return "with dead halves changed: " + scrambled.violation;
+  if (plain.verdicts != scrambled.verdicts || plain.frames != scrambled.frames)
+    return "another result when the register halves that the facts call dead are changed";
   return {};
 }
 
@@ -180,7 +207,8 @@ void one(Door& door, const Arguments& arguments, uint64_t number, Totals& totals
   if (kernel) count_answers(value, ours, *kernel, number, totals);
   if (!ours.loaded) return;
   ++totals.accepted;
-  const std::string violation = run_checked(ours, value, totals);
+  const DoorResult again = door.load(*value.program, value.contents_seed);
+  const std::string violation = run_twice(ours.loaded, again.loaded, value.packets, totals);
   if (violation.empty()) return;
   ++totals.violations;
   fmt::print("VIOLATION: seed {} program {}: {}\n{}\n", arguments.seed, number, violation,
@@ -199,7 +227,7 @@ std::string regression(Door& door, const std::string& path, Totals& totals) {
   if (!ours.loaded) return "we refuse it: " + ours.log;
   const auto kernel = ask_kernel(value->program, value->contents_seed);
   if (kernel && !kernel->accepts) return kernel->reason;
-  return run_checked(ours, *value, totals);
+  return run_twice(ours.loaded, door.load(*value->program, value->contents_seed).loaded, value->packets, totals);
 }
 
 // Returns how many failed.
@@ -217,7 +245,48 @@ uint64_t run_regressions(Door& door, const std::string& folder, Totals& totals) 
   return failed + (cases == 0 ? 1 : 0);
 }
 
+// Every program of an object over random packets. Returns whether something was violated.
+bool check_object(const std::string& path, uint64_t seed, Totals& totals) {
+  device::Device device;
+  device::install_device(&device);
+  auto first = device::Object::load(device, path);
+  auto second = device::Object::load(device, path);
+  const bool of_other_types = !first && first.error().message().find("no XDP program") != std::string::npos;
+  bool failed = !of_other_types && (!first || !second);
+  if (!first) fmt::print("{}\n", first.error().message());
+  base::Rng rng(seed);
+  std::vector<RandomPacket> packets;
+  for (int i = 0; i < 200; ++i) packets.push_back(random_packet(rng));
+  for (size_t i = 0; first && !failed && i < first->programs().size(); ++i) {
+    const std::string violation = run_twice(first->programs()[i].loaded, second->programs()[i].loaded, packets, totals);
+    if (violation.empty()) continue;
+    failed = true;
+    fmt::print("VIOLATION: {} {}: {}\n", path, first->programs()[i].name, violation);
+  }
+  device::install_device(nullptr);
+  return failed;
+}
+
+int check_objects(const Arguments& arguments) {
+  std::vector<std::string> paths;
+  for (const std::string& object : arguments.objects) {
+    if (!std::filesystem::is_directory(object)) {
+      paths.push_back(object);
+      continue;
+    }
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(object))
+      if (entry.is_regular_file() && entry.path().extension() == ".o") paths.push_back(entry.path());
+  }
+  std::sort(paths.begin(), paths.end());
+  Totals totals;
+  uint64_t failed = 0;
+  for (const std::string& path : paths) failed += check_object(path, arguments.seed, totals);
+  fmt::print("{} objects, {} packets checked, {} objects with violations\n", paths.size(), totals.packets, failed);
+  return failed == 0 && !paths.empty() ? 0 : 1;
+}
+
 int run(const Arguments& arguments) {
+  if (!arguments.objects.empty()) return check_objects(arguments);
   Door door;
   Totals totals;
   const uint64_t failed = arguments.regressions.empty() ? 0 : run_regressions(door, arguments.regressions, totals);
@@ -264,6 +333,8 @@ int main(int argc, char** argv) {
       arguments.only = std::stoull(value);
     else if (name == "--regressions")
       arguments.regressions = value;
+    else if (name == "--objects")
+      arguments.objects.push_back(value);
     else if (name == "--save")
       arguments.save = value;
     else

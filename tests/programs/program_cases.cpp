@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include "device/object.hpp"
+#include "exec/interp/interp.hpp"
 #include "program_case.hpp"
 
 namespace fs = std::filesystem;
@@ -59,7 +60,11 @@ std::string map_mismatch(const device::Object& object, const ordered_json& maps)
 Result<std::string> run_case(device::Device& device, const std::string& engine_name, const fs::path& path,
                              const ordered_json& test) {
   XNIC_ASSIGN(auto object, load_case(device, path, test));
-  auto engine = exec::make_engine(engine_name);
+  // "checked": the interpreter, with every claim of the verifier's facts checked before each instruction.
+  const auto checked =
+      std::make_unique<exec::interp::Interp>(exec::interp::InterpOptions{.checked = true, .check_facts = true});
+  std::unique_ptr<exec::Engine> owned = engine_name == "checked" ? nullptr : exec::make_engine(engine_name);
+  exec::Engine* engine = owned ? owned.get() : checked.get();
   XNIC_TRY(engine->load(object.programs().at(0).loaded));
   XNIC_TRY(engine->push_maps());
 
@@ -70,6 +75,7 @@ Result<std::string> run_case(device::Device& device, const std::string& engine_n
   const exec::RunContext context{.clock = &clock, .random_state = &random_state};
   XNIC_TRY(engine->run({&packet, 1}, {&verdict, 1}, context));
   XNIC_TRY(engine->pull_maps());
+  if (const auto& violation = checked->violation()) return fmt::format("insn {}: {}", violation->slot, violation->what);
 
   if (verdict.code != verdict_code(test["verdict"]))
     return fmt::format("verdict {}, expected {}", verdict.code, test["verdict"].dump());

@@ -98,7 +98,7 @@ bool violated(Machine& m, const Op* op, Violation::Kind kind, uint64_t address, 
   return false;
 }
 
-// The address a pointer of this type is relative to, or nothing when facts alone do not tell.
+// The address that pointers of this type are relative to, or nothing when there is no such thing.
 std::optional<uint64_t> base_of(const Machine& m, const RegFact& fact) {
   const packet::Packet& packet = *m.helper.packet;
   switch (fact.type) {
@@ -111,8 +111,7 @@ std::optional<uint64_t> base_of(const Machine& m, const RegFact& fact) {
     case RegType::kPacketEnd:
       return number(packet.data_end);
     case RegType::kStack:
-      if (fact.frame == arch::ebpf::kAnyFrame) return std::nullopt;
-      if (m.base_depth + fact.frame > m.depth) return 0;
+      if (fact.frame > m.depth - m.base_depth) return std::nullopt;
       return frame_pointer(m, m.base_depth + fact.frame);
     case RegType::kMap:
       return fact.map < m.code->loaded->maps.size() ? std::optional(number(m.code->loaded->maps[fact.map].get()))
@@ -126,30 +125,82 @@ bool is_pointer(RegType type) {
   return type != RegType::kUnset && type != RegType::kScalar && type != RegType::kMixed && type != RegType::kOther;
 }
 
-bool holds(const Machine& m, const RegFact& fact, uint64_t value) {
-  if (fact.type == RegType::kScalar) return fact.range.contains(value);
-  if (!is_pointer(fact.type)) return true;
-  if (value == 0) return fact.maybe_null;
-  if (fact.type == RegType::kMapValue && fact.range.is_constant() && fact.map < m.code->loaded->maps.size()) {
-    const maps::Map& map = *m.code->loaded->maps[fact.map];
-    const uint64_t first = value - fact.range.umin;
-    const auto owned = [&](const maps::Map& candidate) {
-      return candidate.owns(reinterpret_cast<const void*>(first), candidate.spec().value_size);
-    };
-    if (owned(map)) return true;
-    for (const auto& held : m.helper.held_maps) {
-      if (owned(*held)) return true;
-    }
-    return false;
-  }
-  const std::optional<uint64_t> base = base_of(m, fact);
-  return !base || fact.range.contains(value - *base);
-}
-
 bool accessible(const Machine& m, uint64_t address, uint64_t bytes, Access access) {
   if (in_packet(m, address, bytes) || in_stack(m, address, bytes)) return true;
   if (in_maps(m, address, bytes, access) || in_lent(m, address, bytes)) return true;
   return access == Access::kRead && inside(address, bytes, m.context, m.context + arch::ebpf::kContextBytes);
+}
+
+// Wider offset ranges than this are not searched for a base that fits: they hardly claim anything.
+constexpr uint64_t kMostOffsets = 1 << 16;
+
+// Whether some base, as far below `value` as the fact allows, satisfies `fits`.
+template <class Fits>
+bool has_base(const RegFact& fact, uint64_t value, Fits&& fits) {
+  const auto count = static_cast<uint64_t>(fact.range.smax) - static_cast<uint64_t>(fact.range.smin);
+  if (count > kMostOffsets) return true;
+  for (uint64_t i = 0; i <= count; ++i) {
+    const uint64_t offset = static_cast<uint64_t>(fact.range.smin) + i;
+    if (fact.range.contains(offset) && fits(value - offset)) return true;
+  }
+  return false;
+}
+
+bool is_map_value(const Machine& m, const RegFact& fact, uint64_t value) {
+  const maps::Map& map = *m.code->loaded->maps[fact.map];
+  const auto owned = [](const maps::Map& candidate, uint64_t base) {
+    return candidate.owns(reinterpret_cast<const void*>(base), candidate.spec().value_size);
+  };
+  return has_base(fact, value, [&](uint64_t base) {
+    return owned(map, base) ||
+           std::ranges::any_of(m.helper.held_maps, [&](const auto& held) { return owned(*held, base); });
+  });
+}
+
+bool is_function(const Machine& m, uint64_t value) {
+  return std::ranges::any_of(m.code->loaded->program->subprograms, [&](const arch::ebpf::Subprogram& subprogram) {
+    return value == helpers::function_value(subprogram.first);
+  });
+}
+
+bool holds(const Machine& m, const RegFact& fact, uint64_t value) {
+  if (fact.type == RegType::kScalar) return fact.range.contains(value);
+  if (!is_pointer(fact.type)) return true;
+  if (value == 0) return fact.maybe_null;
+  switch (fact.type) {
+    case RegType::kMapValue:
+      return fact.map < m.code->loaded->maps.size() && is_map_value(m, fact, value);
+    case RegType::kMemory:
+      return has_base(fact, value, [&](uint64_t base) { return accessible(m, base, fact.mem_size, Access::kRead); });
+    case RegType::kFunction:
+      return is_function(m, value);
+    case RegType::kStack:
+      if (fact.frame != arch::ebpf::kAnyFrame) break;
+      for (uint32_t frame = m.base_depth; frame <= m.depth; ++frame)
+        if (fact.range.contains(value - frame_pointer(m, frame))) return true;
+      return false;
+    default:
+      break;
+  }
+  const std::optional<uint64_t> base = base_of(m, fact);
+  return base && fact.range.contains(value - *base);
+}
+
+const arch::ebpf::Facts* facts_of(const Machine& m) {
+  return m.code->loaded == nullptr ? nullptr : m.code->loaded->facts.get();
+}
+
+// Whether the access, if to the running function's frame, stays in the stack that the facts give the function.
+bool in_stack_claim(const Machine& m, const Op* op, uint64_t address) {
+  const arch::ebpf::Facts* facts = m.check_facts ? facts_of(m) : nullptr;
+  const uint64_t end = frame_pointer(m, m.depth);
+  if (facts == nullptr || !inside(address, 0, number(m.stacks[m.depth]), end)) return true;
+  const auto& subprograms = m.code->loaded->program->subprograms;
+  for (size_t i = 0; i < subprograms.size() && i < facts->stack_bytes.size(); ++i) {
+    if (m.slot(op) >= subprograms[i].first && m.slot(op) < subprograms[i].end)
+      return end - address <= facts->stack_bytes[i];
+  }
+  return true;
 }
 
 // The memory that a helper touches through one argument. bytes = 0: none.
@@ -216,6 +267,9 @@ bool argument_violated(Machine& m, const Op* op, const arch::ebpf::HelperSignatu
 }  // namespace
 
 bool check_access(Machine& m, const Op* op, uint64_t address, uint64_t bytes, Access access) {
+  if (!in_stack_claim(m, op, address))
+    return violated(m, op, Violation::Kind::kFacts, address, bytes,
+                    fmt::format("access to {}, below the stack that the facts give", describe(m, address)));
   if (accessible(m, address, bytes, access)) return true;
   return violated(
       m, op, Violation::Kind::kMemory, address, bytes,
@@ -223,12 +277,15 @@ bool check_access(Machine& m, const Op* op, uint64_t address, uint64_t bytes, Ac
 }
 
 bool check_registers(Machine& m, const Op* op) {
-  if (m.code->loaded == nullptr || m.code->loaded->facts == nullptr) return true;
-  const arch::ebpf::Facts& facts = *m.code->loaded->facts;
+  if (facts_of(m) == nullptr) return true;
+  const arch::ebpf::Facts& facts = *facts_of(m);
   const uint32_t slot = m.slot(op);
   if (slot >= facts.insns.size()) return true;  // the trap behind the end
   const arch::ebpf::InsnFacts& fact = facts.insns[slot];
   if (!fact.reached) return violated(m, op, Violation::Kind::kFacts, 0, 0, "reached, though the facts say it never is");
+  if (const uint32_t frames = m.depth - m.base_depth + 1; frames > facts.max_call_depth)
+    return violated(m, op, Violation::Kind::kFacts, 0, 0,
+                    fmt::format("{} frames, though the facts say at most {}", frames, facts.max_call_depth));
   const packet::Packet& packet = *m.helper.packet;
   if (fact.packet_bytes > static_cast<uint64_t>(packet.data_end - packet.data))
     return violated(m, op, Violation::Kind::kFacts, 0, 0,
@@ -268,8 +325,26 @@ bool check_helper_arguments(Machine& m, const Op* op) {
     if (memory.bytes == 0 || (memory.may_be_null && value == 0)) continue;
     if (!accessible(m, value, memory.bytes, memory.access))
       return argument_violated(m, op, *signature, i, memory.bytes, "points to memory it may not");
+    if (!in_stack_claim(m, op, value))
+      return argument_violated(m, op, *signature, i, memory.bytes, "is below the stack that the facts give");
   }
   return true;
+}
+
+bool check_packet_moves(Machine& m, const Op* op, const PacketBounds& before) {
+  const arch::ebpf::Facts* facts = m.check_facts ? facts_of(m) : nullptr;
+  if (facts == nullptr || facts->may_change_packet || before == packet_bounds(*m.helper.packet)) return true;
+  return violated(m, op, Violation::Kind::kFacts, 0, 0, "the packet's bounds moved, though the facts say they don't");
+}
+
+void scramble_dead_halves(Machine& m, const Op* op) {
+  const arch::ebpf::Facts* facts = facts_of(m);
+  const uint32_t slot = m.slot(op);
+  if (facts == nullptr || slot >= facts->insns.size()) return;
+  constexpr uint64_t kGolden = 0x9e3779b97f4a7c15u;
+  for (int r = 0; r < arch::ebpf::kRegCount - 1; ++r) {
+    if (((facts->insns[slot].upper_live >> r) & 1) == 0) m.r[r] ^= (kGolden * (slot + 1)) & ~uint64_t{0xffffffff};
+  }
 }
 
 }  // namespace xnic::exec::interp

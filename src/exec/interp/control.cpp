@@ -129,6 +129,12 @@ void run_loop(Machine& m, const Op* op) {
       }
       op = op->handler(m, op);
     }
+  } else if (m.scramble) {
+    while (op != nullptr && m.budget != 0) {
+      --m.budget;
+      scramble_dead_halves(m, op);
+      op = op->handler(m, op);
+    }
   } else {
     while (op != nullptr) {
       if (m.budget == 0) [[unlikely]]
@@ -164,7 +170,10 @@ const Op* call_helper(Machine& m, const Op* op) {
 }
 
 const Op* call_helper_checked(Machine& m, const Op* op) {
-  return check_helper_arguments(m, op) ? call_helper(m, op) : m.stop();
+  if (!check_helper_arguments(m, op)) return m.stop();
+  const PacketBounds before = packet_bounds(*m.helper.packet);
+  const Op* next = call_helper(m, op);
+  return check_packet_moves(m, op, before) ? next : m.stop();
 }
 
 // The program's r1..r5 are the helper's business; a failed call goes on behind it.

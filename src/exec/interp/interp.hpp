@@ -15,8 +15,13 @@ namespace xnic::exec::interp {
 struct InterpOptions {
   // Every memory access must lie wholly in memory that the program may touch; a violation ends the run.
   bool checked = false;
-  // With `checked`: every register must lie in the program's Facts before each instruction.
+  // With `checked`: everything that the program's Facts claim must hold: of registers and the packet before each
+  // instruction; of stack, call depth and packet bounds where they are used. upper_live is for the next option, and
+  // max_stack_bytes follows from stack_bytes.
   bool check_facts = false;
+  // Before each instruction, the upper halves that Facts call dead are changed; the program must behave as before.
+  // Not together with check_facts.
+  bool scramble_dead_halves = false;
   // Instructions a packet may take, callbacks included; then it is aborted and counted. 0: no limit.
   uint64_t budget = uint64_t{1} << 30;
 };

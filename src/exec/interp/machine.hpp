@@ -72,6 +72,7 @@ struct Machine {
   void* owner = nullptr;
   bool checked = false;
   bool check_facts = false;
+  bool scramble = false;
   std::optional<Violation> violation;
   bool out_of_budget = false;
 
@@ -124,5 +125,13 @@ enum class Access : uint8_t { kRead, kWrite };
 bool check_access(Machine& m, const Op* op, uint64_t address, uint64_t bytes, Access access);
 bool check_helper_arguments(Machine& m, const Op* op);
 bool check_registers(Machine& m, const Op* op);
+using PacketBounds = std::array<const uint8_t*, 3>;
+inline PacketBounds packet_bounds(const packet::Packet& packet) {
+  return {packet.data_meta, packet.data, packet.data_end};
+}
+// After a helper's call; `before`: the bounds before it.
+bool check_packet_moves(Machine& m, const Op* op, const PacketBounds& before);
+// Changes the upper half of every register of which the facts say that nothing reads it later.
+void scramble_dead_halves(Machine& m, const Op* op);
 
 }  // namespace xnic::exec::interp

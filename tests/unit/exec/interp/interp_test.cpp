@@ -89,6 +89,68 @@ TEST_F(InterpTest, RefusesUnknownHelpersUnlessTheFactsSayThatNothingReachesThem)
   EXPECT_FALSE(engine.load(loaded));
 }
 
+// A program whose instruction `slot` is entered with r0 as the facts describe it, or not.
+class FactsTest : public InterpTest {
+ protected:
+  static std::shared_ptr<arch::ebpf::Facts> trivial_facts(const LoadedProgram& loaded) {
+    auto facts = std::make_shared<arch::ebpf::Facts>();
+    facts->insns.resize(loaded.program->insns.size());
+    for (auto& insn : facts->insns) insn.reached = true;
+    facts->stack_bytes.assign(1, 512);
+    facts->may_change_packet = true;
+    return facts;
+  }
+  std::string what(const std::shared_ptr<LoadedProgram>& loaded, std::shared_ptr<const arch::ebpf::Facts> facts) {
+    loaded->facts = std::move(facts);
+    Interp engine({.checked = true, .check_facts = true});
+    run(engine, loaded);
+    return engine.violation() ? engine.violation()->what : "";
+  }
+};
+
+TEST_F(FactsTest, MapValueOffsetsAreChecked) {
+  const auto map = make_map(arch::ebpf::kMapArray, 4, 16, 2);
+  const auto loaded =
+      program("*(u32 *)(r10 -4) = 1\n r2 = r10\n r2 += -4\n r1 = map[0]\n call 1\n r0 += 5\n r0 = 0\n exit", {map});
+  auto facts = trivial_facts(*loaded);
+  auto& reg = facts->insns[7].regs[0];
+  reg.type = arch::ebpf::RegType::kMapValue;
+  reg.range = arch::ebpf::Range{{0, 7}, 0, 7, 0, 7, 0, 7, 0, 7};
+  EXPECT_EQ(what(loaded, facts), "");
+  reg.range = arch::ebpf::Range{{0, 4}, 0, 4, 0, 4, 0, 4, 0, 4};
+  EXPECT_NE(what(loaded, facts).find("r0"), std::string::npos);
+  reg.range = arch::ebpf::Range::constant(5);
+  EXPECT_EQ(what(loaded, facts), "");
+}
+
+TEST_F(FactsTest, StackAndPacketClaimsAreChecked) {
+  const auto loaded = program("*(u64 *)(r10 -16) = 1\n r2 = 1\n call 44\n r0 = 2\n exit");
+  auto facts = trivial_facts(*loaded);
+  const_cast<arch::ebpf::Program&>(*loaded->program).subprograms = {{0, 5, "main", false}};
+  EXPECT_EQ(what(loaded, facts), "");
+  facts->stack_bytes[0] = 8;
+  EXPECT_NE(what(loaded, facts).find("below the stack"), std::string::npos);
+  facts->stack_bytes[0] = 16;
+  facts->may_change_packet = false;
+  EXPECT_NE(what(loaded, facts).find("bounds moved"), std::string::npos);
+  facts->may_change_packet = true;
+  facts->insns[1].packet_bytes = 64;
+  EXPECT_EQ(what(loaded, facts), "");
+  facts->insns[1].packet_bytes = 65;
+  EXPECT_NE(what(loaded, facts).find("packet bytes proved"), std::string::npos);
+}
+
+TEST_F(FactsTest, ScramblingShowsAHalfThatIsNotDead) {
+  const auto loaded = program("r0 = 1\n r0 >>= 32\n exit");
+  auto facts = trivial_facts(*loaded);
+  facts->insns[1].upper_live = 1;
+  loaded->facts = facts;
+  Interp engine({.checked = true, .scramble_dead_halves = true});
+  EXPECT_EQ(run(engine, loaded).verdict.code, 0u);
+  facts->insns[1].upper_live = 0;
+  EXPECT_NE(run(engine, loaded).verdict.code, 0u);
+}
+
 TEST_F(InterpTest, AnswersContextLoadsByField) {
   packet_.ingress_ifindex = 7;
   packet_.rx_queue = 3;
