@@ -18,6 +18,7 @@ namespace ebpf = arch::ebpf;
 
 bool is_map_of_maps(MapType type) { return type == ebpf::kMapArrayOfMaps || type == ebpf::kMapHashOfMaps; }
 bool is_devmap(MapType type) { return type == ebpf::kMapDevmap || type == ebpf::kMapDevmapHash; }
+bool is_of_sockets(MapType type) { return type == ebpf::kMapSockmap || type == ebpf::kMapSockhash; }
 bool is_lifo_or_fifo(MapType type) { return type == ebpf::kMapQueue || type == ebpf::kMapStack; }
 bool is_hash(MapType type) {
   return type == ebpf::kMapHash || type == ebpf::kMapPercpuHash || type == ebpf::kMapLruHash ||
@@ -192,7 +193,12 @@ int copy_element_in(const Command& command, const MapObject& map, const void* ke
     uint32_t attach_type = is_devmap(spec.type) ? BPF_XDP_DEVMAP : BPF_XDP_CPUMAP;
     if (int error = program_in_value(command, bytes + 4, attach_type, reference)) return error;
   } else {
-    return map.map->host_update(key, value, flags);
+    FileIdentity file;
+    const int error = map.map->host_update(key, value, flags);
+    // No socket fits into these maps; a descriptor that is none at all is told apart.
+    if (is_of_sockets(spec.type) && error == -EOPNOTSUPP)
+      if (int bad = command.caller.identify(base::load<int32_t>(bytes), file)) return bad;
+    return error;
   }
   return map.map->host_update_reference(key, std::move(reference), value, flags);
 }

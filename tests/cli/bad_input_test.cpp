@@ -67,7 +67,7 @@ const Case kObjects[] = {
     {"UnsupportedMap",
      run_object("unsupported_map"),
      kUnsupported,
-     {"map 'sockets' has the type sockmap", "holds sockets of the host"}},
+     {"map 'sockets' has the type reuseport_sockarray", "holds sockets of the host"}},
     {"TooManyInstructions",
      run_object("too_long"),
      kUnsupported,

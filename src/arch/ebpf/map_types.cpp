@@ -8,6 +8,7 @@ namespace xnic::arch::ebpf {
 namespace {
 
 constexpr std::string_view kNoSockets = "holds sockets of the host";
+constexpr std::string_view kNeverASocket = "always empty: the card has no sockets";
 constexpr std::string_view kNoCgroups = "belongs to cgroups of the host";
 constexpr std::string_view kNoObjects = "is attached to kernel objects of the host";
 
@@ -26,10 +27,10 @@ constexpr MapTypeInfo kTypes[] = {
     {kMapArrayOfMaps, "array_of_maps", true, ""},
     {kMapHashOfMaps, "hash_of_maps", true, ""},
     {kMapDevmap, "devmap", true, ""},
-    {kMapSockmap, "sockmap", false, kNoSockets},
+    {kMapSockmap, "sockmap", true, kNeverASocket},
     {kMapCpumap, "cpumap", true, ""},
     {kMapXskmap, "xskmap", true, ""},
-    {kMapSockhash, "sockhash", false, kNoSockets},
+    {kMapSockhash, "sockhash", true, kNeverASocket},
     {kMapCgroupStorage, "cgroup_storage", false, kNoCgroups},
     {kMapReuseportSockarray, "reuseport_sockarray", false, kNoSockets},
     {kMapPercpuCgroupStorage, "percpu_cgroup_storage", false, kNoCgroups},

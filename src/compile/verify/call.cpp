@@ -20,6 +20,9 @@ namespace {
 constexpr int kMaxErrno = 4095;
 constexpr uint32_t kSocketBytes = 80;  // struct bpf_sock
 
+// A lookup there gives a socket of its own count, not a value in the map.
+bool holds_sockets(const MapSpec* map) { return map && (map->type == kMapSockmap || map->type == kMapSockhash); }
+
 bool is_null_pointer_type(RetType type) {
   return type == RetType::kMapValueOrNull || type == RetType::kMemoryOrNull || type == RetType::kDynptrMemoryOrNull ||
          type == RetType::kSocketOrNull;
@@ -306,8 +309,9 @@ bool Walk::finish_call(const CallArguments& call) {
 
 bool Walk::set_result(const CallArguments& call) {
   const HelperSignature& helper = *call.helper;
+  const bool takes_socket = helper.name == "map_lookup_elem" && holds_sockets(call.map.spec);
   Register result = Register::scalar();
-  switch (helper.ret) {
+  switch (takes_socket ? RetType::kSocketOrNull : helper.ret) {
     case RetType::kInteger:
     case RetType::kNever:
       break;
@@ -343,7 +347,7 @@ bool Walk::set_result(const CallArguments& call) {
   }
   if (is_null_pointer_type(helper.ret)) result.id = fresh_id();
   if (result.kind == Kind::kMapValue) result.lookup = call.map.lookup;
-  if (helper.acquires) {
+  if (helper.acquires || takes_socket) {
     result.ref = result.id;
     const bool in_callback = state_.top().callback != CallbackKind::kNone;
     state_.refs.push_back({result.ref, slot_, static_cast<uint8_t>(in_callback ? state_.depth_index() : 0)});

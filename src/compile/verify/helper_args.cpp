@@ -201,6 +201,8 @@ bool Walk::check_argument(CallArguments& call, int position) {
   if (call.helper->name == "map_peek_elem" && type == ArgType::kMapValueUninit &&
       call.map.spec->type == kMapBloomFilter)
     type = ArgType::kMapValue;  // a bloom filter is asked, not read
+  if (type == ArgType::kMapValue && (call.map.spec->type == kMapSockmap || call.map.spec->type == kMapSockhash))
+    type = ArgType::kSocket;  // the value of a map of sockets is the socket itself
   auto constant = [&]() -> bool {
     if (!argument.is_scalar()) return wrong_type(r, "scalar");
     if (!argument.var.is_constant())

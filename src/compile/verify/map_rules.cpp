@@ -58,6 +58,8 @@ const TypeRule kTypeRules[] = {
     {kMapDevmapHash, {"redirect_map", "map_lookup_elem"}},
     {kMapCpumap, {"redirect_map"}},
     {kMapXskmap, {"redirect_map", "map_lookup_elem"}},
+    {kMapSockmap, {"map_lookup_elem", "map_update_elem", "map_delete_elem"}},
+    {kMapSockhash, {"map_lookup_elem", "map_update_elem", "map_delete_elem"}},
     {kMapArrayOfMaps, {"map_lookup_elem"}},
     {kMapHashOfMaps, {"map_lookup_elem"}},
     {kMapQueue, {"map_peek_elem", "map_pop_elem", "map_push_elem"}},

@@ -12,6 +12,7 @@
 #include "exec/maps/redirect_maps.hpp"
 #include "exec/maps/reference_maps.hpp"
 #include "exec/maps/ringbuf.hpp"
+#include "exec/maps/socket_maps.hpp"
 
 namespace xnic::exec::maps {
 
@@ -60,6 +61,9 @@ std::shared_ptr<Map> Map::create(const MapSpec& spec, const MapOptions& options,
     case arch::ebpf::kMapRingbuf:
     case arch::ebpf::kMapUserRingbuf:
       return RingbufMap::make(spec, options, error);
+    case arch::ebpf::kMapSockmap:
+    case arch::ebpf::kMapSockhash:
+      return SocketMap::make(spec, options, error);
     default:
       // A type number that no kernel knows is a bad argument; a known one is something this card lacks.
       error = spec.type == arch::ebpf::kMapUnspec || spec.type > arch::ebpf::kMapArena ? -EINVAL : -kErrNotSupported;

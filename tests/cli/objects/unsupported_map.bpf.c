@@ -4,7 +4,7 @@
 #include <bpf/bpf_helpers.h>
 
 struct {
-  __uint(type, BPF_MAP_TYPE_SOCKMAP);
+  __uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
   __uint(max_entries, 4);
   __type(key, __u32);
   __type(value, __u32);

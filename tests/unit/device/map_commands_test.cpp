@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Map commands: results and errno values are those of Linux 6.18 (kernel/bpf/syscall.c).
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -59,7 +60,7 @@ TEST_F(MapCommands, RefuseBadArguments) {
   EXPECT_EQ(create_map(BPF_MAP_TYPE_ARRAY, 8, 4, 1), -EINVAL);
   EXPECT_EQ(create_map(BPF_MAP_TYPE_ARRAY, 4, 4, 0), -EINVAL);
   EXPECT_EQ(create_map(BPF_MAP_TYPE_ARRAY, 4, 4, 1, BPF_F_RDONLY | BPF_F_WRONLY), -EINVAL);
-  EXPECT_EQ(create_map(BPF_MAP_TYPE_SOCKMAP, 4, 4, 1), -524);
+  EXPECT_EQ(create_map(BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, 4, 4, 1), -524);
   auto attr = zero();
   attr.map_type = BPF_MAP_TYPE_ARRAY;
   attr.key_size = attr.value_size = 4;
@@ -263,6 +264,21 @@ TEST_F(MapCommands, MapsOfMapsTakeDescriptorsAndGiveIds) {
   close(static_cast<int>(again));
   close(outer);
   EXPECT_EQ(next_id(BPF_MAP_GET_NEXT_ID, 0), -ENOENT);
+}
+
+TEST_F(MapCommands, MapsOfSocketsTakeNoneAndTellOpenDescriptorsFromClosedOnes) {
+  const uint64_t descriptor = static_cast<uint64_t>(socket(AF_INET, SOCK_DGRAM, 0));
+  for (uint32_t type : {BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_SOCKHASH}) {
+    const int fd = static_cast<int>(create_map(type, 4, 8, 4));
+    ASSERT_GE(fd, 0);
+    EXPECT_EQ(update(fd, 1, descriptor), -EOPNOTSUPP);
+    EXPECT_EQ(update(fd, 1, 9999), -EBADF);
+    EXPECT_EQ(update(fd, 1, uint64_t{1} << 31), -EINVAL);
+    uint64_t value = 0;
+    EXPECT_EQ(lookup(fd, 1, value), -ENOENT);
+    close(fd);
+  }
+  close(static_cast<int>(descriptor));
 }
 
 TEST_F(MapCommands, ProgramArraysHoldProgramsUntilTheirLastUserGoes) {

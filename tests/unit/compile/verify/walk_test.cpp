@@ -125,6 +125,29 @@ TEST(Reference, MustBeReleasedOnEveryPath) {
       kMemory, "R6 invalid mem access 'scalar'");
 }
 
+// What a lookup in a map of sockets gives is counted; the map takes sockets as values, and no memory.
+TEST(Reference, SocketsOfMapsMustBeReleased) {
+  for (MapType type : {kMapSockmap, kMapSockhash}) {
+    const std::vector<MapSpec> maps = {map_of(type, 4, 4)};
+    const std::string key = "*(u32 *)(r10 -4) = 0\n r2 = r10\n r2 += -4\n r1 = map[0]\n ";
+    const std::string lookup = key + "call 1\n if r0 == 0 goto out\n r6 = r0\n ";
+    const std::string release = "r1 = r6\n call 86\n ";
+    const std::string out = "out: r0 = 0\n exit";
+    EXPECT_ACCEPTED(check(lookup + release + out, maps));
+    EXPECT_ACCEPTED(check(lookup + key + "r3 = r6\n r4 = 0\n call 2\n " + release + out, maps));
+    EXPECT_ACCEPTED(check(key + "call 3\n r0 = 0\n exit", maps));
+    EXPECT_REJECTED(check(lookup + out, maps), kReference, "Unreleased reference id=");
+    EXPECT_REJECTED(check(key + "call 1\n r0 = 0\n exit", maps), kReference, "Unreleased reference id=");
+    EXPECT_REJECTED(check(lookup + "*(u32 *)(r6 +0) = 1\n " + release + out, maps), kMemory, "cannot write into sock");
+    EXPECT_REJECTED(check(lookup + release + key + "r3 = r6\n r4 = 0\n call 2\n " + out, maps), kType,
+                    "R3 type=scalar expected=sock");
+    EXPECT_REJECTED(check(key + "r3 = r10\n r3 += -4\n r4 = 0\n call 2\n r0 = 0\n exit", maps), kType,
+                    "R3 type=fp expected=sock");
+    EXPECT_REJECTED(check("r1 = map[0]\n r2 = 0\n r3 = 0\n call 51\n r0 = 0\n exit", maps), kType,
+                    "into func bpf_redirect_map#51");
+  }
+}
+
 TEST(Lock, AllowsNoCallsWhileHeld) {
   MapSpec spec = map_of(kMapHash, 4, 8);
   spec.spin_lock_offset = 0;

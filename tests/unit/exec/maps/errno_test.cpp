@@ -92,6 +92,19 @@ constexpr Row kTable[] = {
     {kMapCpumap, 4, 4, 0, Operation::kUpdateNoExist, 1, -EEXIST},
     {kMapCpumap, 4, 4, 0, Operation::kErase, 2, -EINVAL},
     {kMapXskmap, 4, 4, 0, Operation::kLookup, 1, -EOPNOTSUPP},
+    {kMapSockmap, 4, 8, 0, Operation::kUpdate, 1, -EOPNOTSUPP},
+    {kMapSockmap, 4, 8, 0, Operation::kUpdateLock, 1, -EINVAL},
+    {kMapSockmap, 4, 8, 0, Operation::kLookup, 1, -ENOENT},
+    {kMapSockmap, 4, 4, 0, Operation::kLookup, 1, -ENOSPC},
+    {kMapSockmap, 4, 4, 0, Operation::kErase, 1, -EINVAL},
+    {kMapSockmap, 4, 4, 0, Operation::kTake, 1, kNotSupported},
+    {kMapSockmap, 4, 4, 0, Operation::kNext, 0, 0},
+    {kMapSockmap, 4, 4, 0, Operation::kNext, 1, -ENOENT},
+    {kMapSockhash, 8, 8, 0, Operation::kUpdate, 1, -EOPNOTSUPP},
+    {kMapSockhash, 8, 8, 0, Operation::kLookup, 1, -ENOENT},
+    {kMapSockhash, 8, 4, 0, Operation::kLookup, 1, -ENOSPC},
+    {kMapSockhash, 8, 4, 0, Operation::kErase, 1, -ENOENT},
+    {kMapSockhash, 8, 4, 0, Operation::kNext, 1, -ENOENT},
     {kMapRingbuf, 0, 0, 0, Operation::kUpdate, 0, kNotSupported},
     {kMapRingbuf, 0, 0, 0, Operation::kNext, 0, kNotSupported},
 };
@@ -142,7 +155,7 @@ TEST(MapErrno, EachOperationAnswersAsTheTableSays) {
 }
 
 TEST(MapErrno, TypesTheCardLacksAreRefusedByName) {
-  for (uint32_t type : {kMapCgroupArray, kMapSockmap, kMapSockhash, kMapStackTrace, kMapSkStorage, kMapTaskStorage}) {
+  for (uint32_t type : {kMapCgroupArray, kMapReuseportSockarray, kMapStackTrace, kMapSkStorage, kMapTaskStorage}) {
     MapSpec spec;
     spec.type = type;
     spec.key_size = spec.value_size = spec.max_entries = 4;

@@ -2,6 +2,7 @@
 // Maps that hold references (inner maps, interfaces, CPUs, sockets, events) against the live kernel's.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "base/rng.hpp"
 #include "exec/engine.hpp"
@@ -47,9 +48,10 @@ TEST(ReferenceMapParity, CreationChecksAnswerAsTheKernel) {
   SKIP_WITHOUT_BPF();
   KernelMap inner_kernel(spec_of(arch::ebpf::kMapArray, 4, 8, 2));
   auto inner = std::make_shared<const MapSpec>(spec_of(arch::ebpf::kMapArray, 4, 8, 2));
-  for (uint32_t type : {arch::ebpf::kMapProgArray, arch::ebpf::kMapPerfEventArray, arch::ebpf::kMapArrayOfMaps,
-                        arch::ebpf::kMapHashOfMaps, arch::ebpf::kMapDevmap, arch::ebpf::kMapDevmapHash,
-                        arch::ebpf::kMapCpumap, arch::ebpf::kMapXskmap})
+  for (uint32_t type :
+       {arch::ebpf::kMapProgArray, arch::ebpf::kMapPerfEventArray, arch::ebpf::kMapArrayOfMaps,
+        arch::ebpf::kMapHashOfMaps, arch::ebpf::kMapDevmap, arch::ebpf::kMapDevmapHash, arch::ebpf::kMapCpumap,
+        arch::ebpf::kMapXskmap, arch::ebpf::kMapSockmap, arch::ebpf::kMapSockhash})
     for (uint32_t bit = 0; bit <= 14; ++bit)
       for (uint32_t key : {0u, 1u, 4u, 8u})
         for (uint32_t value : {0u, 1u, 4u, 8u, 12u})
@@ -218,6 +220,39 @@ TEST(ReferenceMapParity, EmptyReferenceArraysAnswerAsTheKernel) {
         EXPECT_EQ(ours->host_update(&key, &fd, flags), kernel.update(&key, &fd, flags)) << type << " " << key;
     }
   }
+}
+
+TEST(SocketMap, AnswersAsTheKernelsEmptyOne) {
+  SKIP_WITHOUT_BPF();
+  using namespace arch::ebpf;
+  const int udp = socket(AF_INET, SOCK_DGRAM, 0);  // unconnected, which neither map takes
+  ASSERT_GE(udp, 0);
+  for (uint32_t type : {kMapSockmap, kMapSockhash})
+    for (uint32_t value_size : {4u, 8u})
+      for (uint32_t key : {0u, 2u, 3u, 100u}) {
+        const MapSpec spec = spec_of(type, 4, value_size, 3);
+        const std::string what =
+            "type " + std::to_string(type) + " value " + std::to_string(value_size) + " key " + std::to_string(key);
+        KernelMap kernel(spec);
+        ASSERT_GE(kernel.fd(), 0);
+        auto ours = create(spec);
+        uint64_t mine = 0, theirs = 0;
+        for (uint64_t flags : {0u, 4u})
+          EXPECT_EQ(ours->host_lookup(&key, &mine, flags), kernel.lookup(&key, &theirs, flags)) << what;
+        EXPECT_EQ(ours->host_erase(&key), kernel.erase(&key)) << what;
+        EXPECT_EQ(ours->host_lookup_and_delete(&key, &mine, 0), kernel.lookup_and_delete(&key, &theirs, 0)) << what;
+        EXPECT_EQ(ours->host_next_key(&key, &mine), kernel.next_key(&key, &theirs)) << what;
+        EXPECT_EQ(mine, theirs) << what;
+        EXPECT_EQ(ours->host_next_key(nullptr, &mine), kernel.next_key(nullptr, &theirs)) << what;
+        EXPECT_EQ(mine, theirs) << what;
+        for (uint64_t descriptor : {static_cast<uint64_t>(udp), uint64_t{0x80000000}})
+          for (uint64_t flags : {0u, 4u})
+            EXPECT_EQ(ours->host_update(&key, &descriptor, flags), kernel.update(&key, &descriptor, flags))
+                << what << " descriptor " << descriptor << " flags " << flags;
+        EXPECT_EQ(ours->lookup(&key, 0), nullptr);
+        EXPECT_EQ(ours->entries(), 0u);
+      }
+  close(udp);
 }
 
 TEST(XskMap, KeepsTheKernelsFlagRules) {
