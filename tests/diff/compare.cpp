@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <map>
 
+#include "arch/ebpf/assemble.hpp"
+#include "arch/ebpf/codec.hpp"
+#include "base/bytes.hpp"
 #include "base/check.hpp"
 #include "base/rng.hpp"
 #include "exec/interp/interp.hpp"
@@ -43,6 +46,7 @@ Contents contents(Map& map) {
 
 std::string different_maps(const exec::LoadedProgram& ours, const exec::LoadedProgram& theirs) {
   for (size_t i = 0; i < ours.maps.size(); ++i) {
+    if (ours.maps[i]->spec().type == arch::ebpf::kMapProgArray) continue;  // each engine has its own ids
     const Contents a = contents(*ours.maps[i]);
     const Contents b = contents(*theirs.maps[i]);
     if (a == b) continue;
@@ -78,6 +82,8 @@ std::string different_packets(const exec::packet::Packet& ours, const exec::pack
 }  // namespace
 
 void fill_map(Map& map, base::Rng& rng) {
+  const uint32_t type = map.spec().type;
+  if (type == arch::ebpf::kMapRingbuf || type == arch::ebpf::kMapProgArray) return;
   std::vector<uint8_t> value(map.host_value_bytes());
   std::vector<uint8_t> key(map.spec().key_size);
   for (uint32_t i = 0; i < std::min<uint32_t>(map.spec().max_entries, 8); ++i) {
@@ -95,7 +101,30 @@ void fill_map(Map& map, base::Rng& rng) {
       std::fill(key.begin(), key.end(), uint8_t{0});
       if (!key.empty()) key[0] = uint8_t(i);
     }
+    if (type == arch::ebpf::kMapDevmap) base::store(value.data(), uint32_t{1});  // the loopback interface: always there
     map.host_update(key.data(), value.data(), 0);
+  }
+}
+
+// Puts two programs into the array, of the same kind as `caller`, for else they could not be called: one that writes to
+// the packet, and one that moves it.
+static void fill_programs(Map& map, const arch::ebpf::Program& caller) {
+  constexpr std::string_view kTexts[] = {
+      "r2 = *(u32 *)(r1 +0)\n r3 = *(u32 *)(r1 +4)\n r4 = r2\n r4 += 1\n if r4 > r3 goto out\n *(u8 *)(r2 +0) = 90\n"
+      "out: r0 = 3\n exit",
+      "r2 = 4\n call 44\n r0 += 1\n exit"};
+  for (uint32_t i = 0; i < std::size(kTexts); ++i) {
+    auto program = std::make_shared<arch::ebpf::Program>();
+    program->name = "called";
+    program->expected_attach_type = caller.expected_attach_type;
+    program->load_flags = caller.load_flags;
+    program->gpl_compatible = true;
+    program->insns = arch::ebpf::assemble(kTexts[i]).value();
+    program->subprograms.push_back({0, arch::ebpf::Slot(program->insns.size()), "called", false});
+    program->raw = arch::ebpf::encode(program->insns);
+    auto loaded = std::make_shared<exec::LoadedProgram>();
+    loaded->program = std::move(program);
+    CHECK(map.host_update_reference(&i, {.program = std::move(loaded), .map = {}, .events = {}}, nullptr, 0) == 0);
   }
 }
 
@@ -125,6 +154,7 @@ std::shared_ptr<exec::LoadedProgram> load_with_maps(std::shared_ptr<const arch::
     auto map = Map::create(spec, options, error);
     CHECK(map != nullptr);
     fill_map(*map, rng);
+    if (spec.type == arch::ebpf::kMapProgArray) fill_programs(*map, *program);
     loaded->maps.push_back(std::move(map));
     loaded->map_ids.push_back(uint32_t(loaded->map_ids.size() + 1));
   }

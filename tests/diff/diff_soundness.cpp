@@ -114,6 +114,7 @@ CheckedRun run_checked(const std::shared_ptr<const exec::LoadedProgram>& program
 std::string run_twice(const std::shared_ptr<const exec::LoadedProgram>& first,
                       const std::shared_ptr<const exec::LoadedProgram>& second, std::span<const RandomPacket> packets,
                       Totals& totals) {
+  if (!first || !second) return "accepted, but refused when it was loaded again";
   const CheckedRun plain = run_checked(first, packets, false, totals);
   if (!plain.violation.empty()) return plain.violation;
   const CheckedRun scrambled = run_checked(second, packets, true, totals);

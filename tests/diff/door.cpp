@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <vector>
 
@@ -27,10 +29,24 @@ struct Descriptors {
   }
 };
 
+// Whether the code names a map that isn't in the list. A bpf(2) caller does not tell how long its list is, so such code
+// would read whatever lies behind it.
+bool names_missing_map(const arch::ebpf::Program& program) {
+  return std::ranges::any_of(program.raw, [&](const arch::ebpf::RawInsn& insn) {
+    const bool by_index = insn.src_reg == BPF_PSEUDO_MAP_IDX || insn.src_reg == BPF_PSEUDO_MAP_IDX_VALUE;
+    return insn.opcode == 0x18 && by_index && uint32_t(insn.imm) >= program.maps.size();
+  });
+}
+
 }  // namespace
 
 DoorResult Door::load(const arch::ebpf::Program& program, uint64_t contents_seed) {
   DoorResult result;
+  if (names_missing_map(program)) {
+    result.error = EINVAL;
+    result.log = "the code names a map that does not exist";
+    return result;
+  }
   Descriptors open;
   std::vector<int> maps;
   base::Rng rng(contents_seed);

@@ -165,12 +165,12 @@ void Generator::statement() {
 
 void Generator::emit_statement() {
   const bool calls = frame_.signature.depth < 2 && functions_.size() < kMaxFunctions && !frame_.in_loop;
-  switch (rng_.below(30)) {
+  switch (rng_.below(31)) {
     case 0:
     case 1:
       return branch();
     case 2:
-      return may_exit() && !frame_.in_loop ? early_exit() : alu();
+      return may_exit() && !frame_.in_loop && !frame_.record_held ? early_exit() : alu();
     case 3:
       return frame_.in_loop || frame_.signature.depth > 1 ? alu() : rng_.chance(1, 2) ? loop() : counted_while();
     case 4:
@@ -214,6 +214,10 @@ void Generator::emit_statement() {
       return calls ? (has_context() ? call_subprogram() : alu()) : alu();
     case 26:
       return calls ? (rng_.chance(2, 3) ? call_loop() : call_for_each()) : alu();
+    case 27:
+      return rng_.chance(2, 3) ? ring_record() : ring_call();
+    case 28:
+      return rng_.chance(1, 2) ? redirect_by_map() : tail_call();
     default:
       return alu();
   }

@@ -30,15 +30,22 @@ enum Helper : uint32_t {
   kMapLookup = 1,
   kMapUpdate = 2,
   kMapDelete = 3,
+  kTailCall = 12,
   kCpu = 8,
   kRedirectTo = 23,
   kCsumDiff = 28,
   kAdjustHead = 44,
+  kRedirectMap = 51,
   kAdjustMeta = 54,
   kAdjustTail = 65,
   kMapPush = 87,
   kMapPop = 88,
   kMapPeek = 89,
+  kRingOutput = 130,
+  kRingReserve = 131,
+  kRingSubmit = 132,
+  kRingDiscard = 133,
+  kRingQuery = 134,
   kForEach = 164,
   kLoop = 181,
   kBuffLen = 188,
@@ -59,7 +66,7 @@ struct Signature {
 };
 
 struct Held {
-  enum class Kind : uint8_t { kPacket, kMapValue, kStack };
+  enum class Kind : uint8_t { kPacket, kMapValue, kStack, kRecord };
   Kind kind;
   Reg reg;
   uint32_t bytes;
@@ -79,6 +86,7 @@ struct Frame {
   std::optional<Held> memory;
   bool in_loop = false;
   bool packet_held_outside = false;
+  bool record_held = false;  // of a ring buffer: the program must not end
 };
 
 class Generator {
@@ -116,6 +124,10 @@ class Generator {
   void map_update();
   void map_delete();
   void queue_call();
+  void ring_record();
+  void ring_call();
+  void redirect_by_map();
+  void tail_call();
   void adjust();
   void checksum();
   void packet_bytes();

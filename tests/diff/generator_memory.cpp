@@ -57,6 +57,9 @@ void Generator::make_maps() {
         break;
     }
   }
+  if (rng_.chance(1, 3)) add(kMapRingbuf, 0, 0, 4096);
+  if (rng_.chance(1, 3)) add(kMapDevmap, 4, 4, 4);
+  if (rng_.chance(1, 3)) add(kMapProgArray, 4, 4, 4);
 }
 
 std::optional<MapIndex> Generator::pick_map(std::initializer_list<MapType> types) {
@@ -378,6 +381,79 @@ void Generator::queue_call() {
   if (helper == kMapPush) emit(Binary{BinaryOp::kMov, Width::k64, r3, Imm(rng_.chance(1, 4) ? 2 : 0)});
   emit(CallHelper{helper});
   after_call();
+}
+
+// --- Ring buffers, maps of interfaces and programs ---
+
+// Nobody reads the ring, so it fills up; then reserving fails. The record is written before statements may read it.
+void Generator::ring_record() {
+  const auto map = pick_map({kMapRingbuf});
+  const auto holder = free_holder();
+  if (!map || !holder || frame_.reserved[index(r0)]) return alu();
+  const auto bytes = uint32_t(8 * rng_.range(1, 4));
+  emit(LoadMap{r1, *map});
+  emit(Binary{BinaryOp::kMov, Width::k64, r2, Imm(bytes)});
+  emit(Binary{BinaryOp::kMov, Width::k64, r3, Imm(0)});
+  emit(CallHelper{kRingReserve});
+  after_call();
+  frame_.number[index(r0)] = false;
+  const Label skip = function_->label();
+  emit(Jump{JumpOp::kEq, Width::k64, r0, Imm(0), skip});
+  frame_.number[index(*holder)] = false;
+  const Frame before = frame_;
+  emit(Binary{BinaryOp::kMov, Width::k64, *holder, r0});
+  for (uint32_t offset = 0; offset < bytes; offset += 8) emit(Store{Size::k8, *holder, int16_t(offset), constant()});
+  const bool outer = std::exchange(frame_.record_held, true);
+  with_held({Held::Kind::kRecord, *holder, bytes}, uint32_t(rng_.range(0, 3)));
+  frame_.record_held = outer;
+  emit(Binary{BinaryOp::kMov, Width::k64, r1, *holder});
+  emit(Binary{BinaryOp::kMov, Width::k64, r2, Imm(rng_.below(3))});
+  emit(CallHelper{rng_.chance(1, 2) ? kRingSubmit : kRingDiscard});
+  after_call();
+  function_->bind(skip);
+  meet(before);
+  emit(Binary{BinaryOp::kMov, Width::k64, *holder, constant()});
+  set(*holder);
+}
+
+void Generator::ring_call() {
+  const auto map = pick_map({kMapRingbuf});
+  if (!map || frame_.reserved[index(r0)]) return alu();
+  if (rng_.chance(1, 2)) {
+    const int buffer = region(16);
+    emit(LoadMap{r1, *map});
+    address(r2, buffer);
+    emit(Binary{BinaryOp::kMov, Width::k64, r3, Imm(rng_.range(1, 16))});
+    emit(Binary{BinaryOp::kMov, Width::k64, r4, Imm(rng_.chance(3, 4) ? 0 : rng_.below(4))});
+    emit(CallHelper{kRingOutput});
+  } else {
+    emit(LoadMap{r1, *map});
+    emit(Binary{BinaryOp::kMov, Width::k64, r2, Imm(rng_.below(5))});
+    emit(CallHelper{kRingQuery});
+  }
+  after_call();
+}
+
+void Generator::redirect_by_map() {
+  const auto map = pick_map({kMapDevmap});
+  if (!map || frame_.reserved[index(r0)]) return alu();
+  bounded_argument(r2, 7);
+  emit(LoadMap{r1, *map});
+  emit(Binary{BinaryOp::kMov, Width::k64, r3, Imm(rng_.below(rng_.chance(3, 4) ? 4 : 40))});
+  emit(CallHelper{kRedirectMap});
+  after_call();
+}
+
+// The program that is called may move the packet, so no pointer into it may be held.
+void Generator::tail_call() {
+  const auto map = pick_map({kMapProgArray});
+  if (!map || !may_exit() || frame_.record_held || frame_.packet || frame_.reserved[index(r0)]) return alu();
+  bounded_argument(r3, 7);
+  emit(Binary{BinaryOp::kMov, Width::k64, r1, r6});
+  emit(LoadMap{r2, *map});
+  emit(CallHelper{kTailCall});
+  after_call();
+  frame_.number[index(r0)] = false;
 }
 
 // --- Other helpers ---

@@ -173,7 +173,7 @@ bool holds(const Machine& m, const RegFact& fact, uint64_t value) {
     case RegType::kMemory:
       return has_base(fact, value, [&](uint64_t base) { return accessible(m, base, fact.mem_size, Access::kRead); });
     case RegType::kFunction:
-      return is_function(m, value);
+      return has_base(fact, value, [&](uint64_t base) { return is_function(m, base); });
     case RegType::kStack:
       if (fact.frame != arch::ebpf::kAnyFrame) break;
       for (uint32_t frame = m.base_depth; frame <= m.depth; ++frame)
