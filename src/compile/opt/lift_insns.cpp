@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+// Symbolic execution of single instructions: registers hold values of the graph, stores and calls become effects, loads
+// are the stored value where an earlier store on the path covers them.
+#include <fmt/format.h>
+
+#include "arch/ebpf/context.hpp"
+#include "arch/ebpf/helpers.hpp"
+#include "compile/opt/calls.hpp"
+#include "compile/opt/lifter.hpp"
+
+namespace xnic::compile::opt {
+
+using namespace arch::ebpf;
+using arch::ebpf::Width;
+
+namespace {
+
+AluOp alu_op(BinaryOp op) {
+  constexpr AluOp kOps[] = {AluOp::kAdd, AluOp::kSub,  AluOp::kMul,  AluOp::kDiv, AluOp::kOr,
+                            AluOp::kAnd, AluOp::kLsh,  AluOp::kRsh,  AluOp::kMod, AluOp::kXor,
+                            AluOp::kAdd, AluOp::kArsh, AluOp::kSdiv, AluOp::kSmod};
+  return kOps[int(op)];
+}
+
+constexpr Loc kBounds{.region = Space::kPacketEnd};
+
+}  // namespace
+
+NodeId Lifter::reg(const Env& env, Reg r) {
+  const NodeId id = env.regs[size_t(index(r))];
+  return id == kNone ? graph_.constant(0) : id;  // registers are zero at start; verified programs never ask
+}
+
+NodeId Lifter::operand(const Env& env, const Operand& operand, Width width) {
+  if (const Reg* r = std::get_if<Reg>(&operand)) return reg(env, *r);
+  const int64_t imm = std::get<arch::ebpf::Imm>(operand);
+  return graph_.constant(width == Width::k64 ? uint64_t(imm) : uint32_t(imm));
+}
+
+EffectId Lifter::push(Env& env, Effect effect, Slot slot) {
+  effect.prev = env.head;
+  effect.block = env.block;
+  effect.slot = slot;
+  graph_.effects.push_back(effect);
+  env.head = EffectId(graph_.effects.size() - 1);
+  graph_.head = env.head;
+  graph_.blocks[env.block].effects.push_back(env.head);
+  return env.head;
+}
+
+void Lifter::binary(Env& env, const Binary& i) {
+  NodeId& dst = env.regs[size_t(index(i.dst))];
+  const NodeId src = operand(env, i.src, i.width);
+  if (i.op == BinaryOp::kMov) {
+    dst = i.width == Width::k64 ? src : graph_.zero_extend(32, src);
+    return;
+  }
+  dst = graph_.alu(alu_op(i.op), i.width, reg(env, i.dst), src);
+}
+
+// The pointer in a register. Where its own history is lost (it came through memory or a join), what the verifier knows
+// names the memory and, for a constant offset, the place.
+NodeId Lifter::pointer(const Env& env, Reg r, Slot slot) {
+  const NodeId value = reg(env, r);
+  int64_t map = -1;
+  if (graph_.node(value).kind == NodeKind::kAddress || slot >= facts_.insns.size()) return value;
+  if (graph_.provenance(value, map) != Space::kRegister) return value;
+  const RegFact& fact = facts_.insns[slot].regs[size_t(index(r))];
+  if (fact.maybe_null || !fact.range.is_constant()) return value;
+  const auto offset = int64_t(fact.range.umin);
+  switch (fact.type) {
+    case RegType::kContext:
+      return graph_.address(Space::kContext, offset);
+    case RegType::kPacket:
+      return graph_.address(Space::kPacket, offset, -1, graph_.last_alias(env.head, kBounds));
+    case RegType::kMap:
+      return graph_.address(Space::kMap, 0, fact.map);
+    case RegType::kStack:
+      if (fact.frame > env.frames.size()) return value;
+      return graph_.address(
+          Space::kStack,
+          offset + (fact.frame == env.frames.size() ? env.stack_base : env.frames[fact.frame].stack_base));
+    default:
+      return value;
+  }
+}
+
+Loc Lifter::place(const Env& env, Reg base, int16_t offset, uint32_t bytes, Slot slot) {
+  Loc loc = graph_.locate(pointer(env, base, slot), offset, bytes);
+  if (loc.region == Space::kRegister && slot < facts_.insns.size()) {
+    const RegFact& fact = facts_.insns[slot].regs[size_t(index(base))];
+    if (fact.type == RegType::kPacket || fact.type == RegType::kPacketMeta) loc.region = Space::kPacket;
+    if (fact.type == RegType::kStack) loc.region = Space::kStack;
+    if (fact.type == RegType::kContext) loc.region = Space::kContext;
+    if (fact.type == RegType::kMapValue) loc.region = Space::kMapValue, loc.map = fact.map;
+  }
+  return loc;
+}
+
+// The value that `loc` is known to hold: of a store that covers it, or zero for stack that nothing wrote.
+NodeId Lifter::forwarded(EffectId head, const Loc& loc, bool zero_extended) {
+  if (!options_.forward) return kNone;
+  const EffectId id = graph_.last_alias(head, loc);
+  const Effect effect = graph_.effects[id];
+  if (effect.kind == EffectKind::kEntry) return loc.mode == Space::kStack ? graph_.constant(0) : kNone;
+  if (effect.kind != EffectKind::kStore || effect.big) return kNone;
+  const Loc& at = effect.loc;
+  if (at.mode != loc.mode || at.base != loc.base || at.map != loc.map || at.bytes == 0 || loc.bytes == 0) return kNone;
+  if (loc.off < at.off || loc.off + loc.bytes > at.off + at.bytes) return kNone;
+  NodeId value = effect.value;
+  if (loc.off > at.off)
+    value = graph_.alu(AluOp::kRsh, Width::k64, value, graph_.constant(8 * uint64_t(loc.off - at.off)));
+  return zero_extended ? graph_.zero_extend(uint8_t(8 * loc.bytes), value) : value;
+}
+
+base::Result<void> Lifter::load(Env& env, const Load& i, Slot slot) {
+  NodeId& dst = env.regs[size_t(index(i.dst))];
+  const Loc loc = place(env, i.src, i.offset, bytes(i.size), slot);
+  if (loc.region == Space::kContext && loc.mode != Space::kContext)
+    return refuse(base::ErrorKind::kUnsupported, slot, "a context pointer that is not known here");
+  if (loc.mode == Space::kContext && loc.off <= kCtxDataMeta) {
+    const Space which = loc.off == kCtxData      ? Space::kPacket
+                        : loc.off == kCtxDataEnd ? Space::kPacketEnd
+                                                 : Space::kPacketMeta;
+    dst = graph_.address(which, 0, -1, graph_.last_alias(env.head, kBounds));
+    return {};
+  }
+  NodeId value = forwarded(env.head, loc, true);
+  if (value != kNone) {
+    dst = i.sign_extend ? graph_.sext(Width::k64, uint8_t(8 * bytes(i.size)), value) : value;
+    return {};
+  }
+  dst = graph_.load(loc, i.sign_extend, false, graph_.last_alias(env.head, loc));
+  return {};
+}
+
+void Lifter::store(Env& env, const Store& i, Slot slot) {
+  Effect effect{.kind = EffectKind::kStore};
+  effect.loc = place(env, i.dst, i.offset, bytes(i.size), slot);
+  effect.value = operand(env, i.src, Width::k64);
+  // A mask that keeps at least the stored bytes does nothing here.
+  while (options_.fold) {
+    const Node& n = graph_.node(effect.value);
+    const uint64_t kept = effect.loc.bytes == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * effect.loc.bytes)) - 1;
+    if (n.kind != NodeKind::kAlu || n.op != AluOp::kAnd || !graph_.is_const(n.b) ||
+        (graph_.const_of(n.b) & kept) != kept)
+      break;
+    effect.value = n.a;
+  }
+  push(env, effect, slot);
+}
+
+base::Result<void> Lifter::atomic(Env& env, const Atomic& i, Slot slot) {
+  if (i.op == AtomicOp::kLoadAcquire) return load(env, {i.size, false, i.dst, i.src, i.offset}, slot);
+  if (i.op == AtomicOp::kStoreRelease) return store(env, {i.size, i.dst, i.offset, i.src}, slot), base::Result<void>{};
+  Effect effect{.kind = EffectKind::kAtomic};
+  effect.loc = place(env, i.dst, i.offset, bytes(i.size), slot);
+  effect.value = reg(env, i.src);
+  effect.op = i.op;
+  effect.fetch = i.fetch;
+  if (i.op == AtomicOp::kAdd && !i.fetch) effect.kind = EffectKind::kAdd;
+  if (effect.kind == EffectKind::kAtomic && effect.loc.mode != Space::kRegister) {
+    // The general form takes its address from a register.
+    effect.loc.mode = Space::kRegister;
+    effect.loc.base = reg(env, i.dst);
+    effect.loc.off = i.offset;
+  }
+  if (i.op == AtomicOp::kCmpxchg) effect.expected = reg(env, Reg::kR0);
+  const EffectId id = push(env, effect, slot);
+  if (effect.fetch) {
+    const NodeId old = graph_.result(id, -1);
+    graph_.effects[id].result = old;
+    env.regs[i.op == AtomicOp::kCmpxchg ? 0 : size_t(index(i.src))] = old;
+  }
+  return {};
+}
+
+base::Result<void> Lifter::call(Env& env, const CallHelper& i, Slot slot) {
+  const HelperSignature* signature = find_helper(i.id);
+  if (signature == nullptr || signature->status != HelperStatus::kImplemented)
+    return refuse(base::ErrorKind::kUnsupported, slot, fmt::format("helper {} is not on the card", helper_name(i.id)));
+  if (signature->ret == RetType::kNever)
+    return refuse(base::ErrorKind::kUnsupported, slot, "tail calls: an hXDP image holds one program");
+  CallInfo info{.helper = i.id};
+  for (size_t arg = 0; arg < 5; arg++) {
+    if (signature->args[arg] == ArgType::kCallback)
+      return refuse(base::ErrorKind::kUnsupported, slot, "callbacks: the helper module cannot run code of the core");
+    if (signature->args[arg] != ArgType::kNone) info.args[arg].node = pointer(env, Reg(arg + 1), slot);
+  }
+  describe_call(graph_, info);
+  // Short keys and values whose bytes are known need no memory.
+  std::vector<Loc> reads;
+  for (const Loc& loc : info.reads) {
+    NodeId value = kNone;
+    const bool whole = loc.bytes == 1 || loc.bytes == 2 || loc.bytes == 4 || loc.bytes == 8;
+    if (options_.bytes_arguments && (i.id <= 3) && whole && loc.mode == Space::kStack)
+      value = forwarded(env.head, loc, false);
+    bool replaced = false;
+    for (CallArg& arg : info.args) {
+      if (value == kNone || arg.node == kNone || arg.bytes) continue;
+      const Node& n = graph_.node(arg.node);
+      if (n.kind != NodeKind::kAddress || n.space != Space::kStack || int64_t(n.value) != loc.off) continue;
+      arg = {value, true};
+      replaced = true;
+    }
+    if (!replaced) reads.push_back(loc);
+  }
+  info.reads = reads;
+  // A floating call may run before the checks that guard it: its memory must then be there in any case.
+  for (size_t arg = 0; arg < 5 && info.pure; arg++) {
+    const CallArg& a = info.args[arg];
+    if (a.node == kNone || a.bytes) continue;
+    const ArgType type = signature->args[arg];
+    const bool number = type == ArgType::kAnything || type == ArgType::kSize || type == ArgType::kSizeOrZero ||
+                        type == ArgType::kContext;
+    const Node& n = graph_.node(a.node);
+    const bool fixed = n.kind == NodeKind::kConst ||
+                       (n.kind == NodeKind::kAddress && (n.space == Space::kStack || n.space == Space::kMap));
+    if (!number && !fixed) info.pure = false;
+    if ((type == ArgType::kSize || type == ArgType::kSizeOrZero) && n.kind != NodeKind::kConst) info.pure = false;
+  }
+  graph_.calls.push_back(info);
+  const auto index = uint32_t(graph_.calls.size() - 1);
+  NodeId result;
+  if (info.pure) {
+    EffectId token = env.head;
+    const auto touches = [&](const Effect& e) {
+      for (const Loc& loc : info.reads) {
+        if (graph_.writes(e, loc)) return true;
+      }
+      return e.kind == EffectKind::kEntry;
+    };
+    while (!touches(graph_.effects[token])) token = graph_.effects[token].prev;
+    result = graph_.pure_call(index, token, 0);
+  } else {
+    Effect effect{.kind = EffectKind::kCall, .call = index};
+    const EffectId id = push(env, effect, slot);
+    int64_t map = -1;
+    const CallArg& first = info.args[0];
+    if (i.id == 1 && first.node != kNone) {
+      const Node& m = graph_.node(first.node);
+      if (m.kind == NodeKind::kAddress && m.space == Space::kMap) {
+        const uint32_t type = program_.maps[size_t(m.map)].type;
+        if (type != kMapArrayOfMaps && type != kMapHashOfMaps) map = m.map;
+      }
+    }
+    result = graph_.result(id, map);
+    graph_.effects[id].result = result;
+  }
+  env.regs[0] = result;
+  for (size_t r = 1; r <= 5; r++) env.regs[r] = kNone;
+  return {};
+}
+
+// The condition of a jump, with packet bounds checks recognised: data + c > data_end is "fewer than c bytes".
+Cond Lifter::make_cond(Env& env, const Jump& jump) {
+  Cond cond{.op = jump.op, .width = jump.width, .a = reg(env, jump.dst), .b = operand(env, jump.src, jump.width)};
+  if (cond.op == JumpOp::kSet) {  // no form has its negation: compare the masked value with zero
+    cond.a = graph_.alu(AluOp::kAnd, cond.width, cond.a, cond.b);
+    cond.b = graph_.constant(0);
+    cond.op = JumpOp::kNe;
+  }
+  if (!options_.fold) return cond;
+  const bool is_signed =
+      cond.op == JumpOp::kSgt || cond.op == JumpOp::kSge || cond.op == JumpOp::kSlt || cond.op == JumpOp::kSle;
+  if (cond.width == Width::k32 && !is_signed && graph_.used_bits(cond.a) <= 32 && graph_.used_bits(cond.b) <= 32)
+    cond.width = Width::k64;
+  if (cond.width == Width::k32 && is_signed && graph_.used_bits(cond.a) < 32 && graph_.used_bits(cond.b) < 32)
+    cond.width = Width::k64;
+  const auto mirror = [](JumpOp op) {
+    switch (op) {
+      case JumpOp::kGt:
+        return JumpOp::kLt;
+      case JumpOp::kGe:
+        return JumpOp::kLe;
+      case JumpOp::kLt:
+        return JumpOp::kGt;
+      case JumpOp::kLe:
+        return JumpOp::kGe;
+      case JumpOp::kSgt:
+        return JumpOp::kSlt;
+      case JumpOp::kSge:
+        return JumpOp::kSle;
+      case JumpOp::kSlt:
+        return JumpOp::kSgt;
+      case JumpOp::kSle:
+        return JumpOp::kSge;
+      default:
+        return op;
+    }
+  };
+  if (graph_.is_const(cond.a) && !graph_.is_const(cond.b)) std::swap(cond.a, cond.b), cond.op = mirror(cond.op);
+  const Node *x = &graph_.node(cond.a), *y = &graph_.node(cond.b);
+  JumpOp op = cond.op;
+  if (x->kind != NodeKind::kAddress || y->kind != NodeKind::kAddress || cond.width != Width::k64 ||
+      x->token != y->token)
+    return cond;
+  if (x->space == Space::kPacketEnd && y->space == Space::kPacket) std::swap(x, y), op = mirror(op);
+  if (x->space != Space::kPacket || y->space != Space::kPacketEnd) return cond;
+  const int64_t bytes = int64_t(x->value) - int64_t(y->value);  // data + bytes op data_end
+  if (bytes < 0 || bytes > 0xffff) return cond;
+  // op kGt: fewer than `bytes`; kGe: fewer than bytes + 1; kLe and kLt: their negations.
+  if (op != JumpOp::kGt && op != JumpOp::kGe && op != JumpOp::kLt && op != JumpOp::kLe) return cond;
+  const bool plus_one = op == JumpOp::kGe || op == JumpOp::kLt;
+  return {.packet = true,
+          .bytes = uint32_t(bytes) + (plus_one ? 1 : 0),
+          .token = x->token,
+          .at_least = op == JumpOp::kLt || op == JumpOp::kLe};
+}
+
+base::Result<void> Lifter::insn(Env& env, Slot slot) {
+  graph_.at_slot = slot;
+  const auto unsupported = [&](const char* what) {
+    return base::Result<void>(refuse(base::ErrorKind::kUnsupported, slot, what));
+  };
+  const auto set = [&](Reg dst, NodeId value) {
+    env.regs[size_t(index(dst))] = value;
+    return base::Result<void>{};
+  };
+  return std::visit(
+      Overloaded{
+          [&](const Binary& i) { return binary(env, i), base::Result<void>{}; },
+          [&](const MovSx& i) { return set(i.dst, graph_.sext(i.width, i.bits, reg(env, i.src))); },
+          [&](const Neg& i) {
+            return set(i.dst, graph_.alu(AluOp::kSub, i.width, graph_.constant(0), reg(env, i.dst)));
+          },
+          [&](const Swap& i) {
+            const NodeId value = reg(env, i.dst);
+            return set(i.dst,
+                       i.kind == SwapKind::kToLe ? graph_.zero_extend(i.bits, value) : graph_.swap(i.bits, value));
+          },
+          [&](const LoadImm64& i) { return set(i.dst, graph_.constant(i.value)); },
+          [&](const LoadMap& i) { return set(i.dst, graph_.address(Space::kMap, 0, i.map)); },
+          [&](const LoadMapValue& i) { return set(i.dst, graph_.address(Space::kMapValue, i.offset, i.map)); },
+          [&](const WideTail&) { return base::Result<void>{}; },
+          [&](const Load& i) { return load(env, i, slot); },
+          [&](const Store& i) { return store(env, i, slot), base::Result<void>{}; },
+          [&](const Atomic& i) { return atomic(env, i, slot); },
+          [&](const CallHelper& i) { return call(env, i, slot); },
+          [&](const LoadFunction&) { return unsupported("callbacks: the helper module cannot run code of the core"); },
+          [&](const LoadKernelVariable&) { return unsupported("kernel variables: the card has no kernel"); },
+          [&](const LoadPacket&) {
+            return unsupported("legacy packet loads: the verifier refuses them to XDP programs");
+          },
+          [&](const CallKernel&) { return unsupported("kernel functions: the card has no kernel"); },
+          [&](const CallRegister&) { return unsupported("calls through a register"); },
+          [&](const MayGoto&) { return unsupported("may_goto: the core has no loop budget"); },
+          [&](const auto&) { return base::Result<void>{}; },  // jumps, exits and local calls end blocks
+      },
+      program_.insns[slot]);
+}
+
+}  // namespace xnic::compile::opt

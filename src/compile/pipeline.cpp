@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stages of each target, in order. A pass is left out when its name stands in `off`.
+#include "compile/pipeline.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "arch/hxdp/text.hpp"
+#include "base/check.hpp"
+#include "compile/opt/lift.hpp"
+#include "compile/opt/passes.hpp"
+#include "compile/target/hxdp/schedule.hpp"
+
+namespace xnic::compile {
+
+namespace {
+
+class Switches {
+ public:
+  explicit Switches(const std::vector<std::string>& off) : off_(off) {}
+  bool on(std::string_view name) const { return std::find(off_.begin(), off_.end(), name) == off_.end(); }
+
+ private:
+  const std::vector<std::string>& off_;
+};
+
+arch::hxdp::Image empty_image(const arch::ebpf::Program& program, const arch::hxdp::Parameters& parameters) {
+  arch::hxdp::Image image;
+  image.program = program.name;
+  image.parameters = parameters;
+  for (const arch::ebpf::MapSpec& map : program.maps)
+    image.maps.push_back({map.name, map.type, map.key_size, map.value_size, map.max_entries});
+  image.lines = program.lines;
+  image.source_insns = uint32_t(program.insns.size());
+  return image;
+}
+
+}  // namespace
+
+const std::vector<PassInfo>& hxdp_passes() {
+  static const std::vector<PassInfo> passes = {
+      {"fold", "constants, copies, identities, pointers plus constants"},
+      {"merge-loads", "bytes put together become one load; byte order goes into the load"},
+      {"forward", "a load that an earlier store covers is the stored value"},
+      {"thread", "branches that the path has decided disappear"},
+      {"duplicate", "joins are split so that each path is optimised for itself"},
+      {"bytes-arguments", "short keys and values go to helpers without the stack"},
+      {"memory-additions", "load, add, store becomes one operation"},
+      {"dead-stores", "stores to stack that nothing reads"},
+      {"traces", "schedule along the likely path, not block by block"},
+      {"parallel-branches", "several branches a row"},
+      {"call-exit", "a call whose result is the verdict ends the program"},
+      {"share-exits", "equal exits stand once"},
+  };
+  return passes;
+}
+
+base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts,
+                                             const HxdpOptions& options, HxdpStatistics* statistics) {
+  XNIC_TRY(arch::hxdp::validate(options.parameters));
+  const Switches pass(options.off);
+  for (const std::string& name : options.off) {
+    const auto& all = hxdp_passes();
+    if (std::none_of(all.begin(), all.end(), [&](const PassInfo& p) { return p.name == name; }))
+      return base::make_error(base::ErrorKind::kBadInput, "hxdp passes", "there is no pass \"{}\"", name);
+  }
+  if (program.maps.size() > arch::hxdp::kMaxMaps)
+    return base::make_error(base::ErrorKind::kLimit, program.name, "{} maps; the image holds {}", program.maps.size(),
+                            arch::hxdp::kMaxMaps);
+
+  opt::Graph graph(program);
+  const opt::LiftOptions lift{.fold = pass.on("fold"),
+                              .merge_loads = pass.on("merge-loads"),
+                              .forward = pass.on("forward"),
+                              .thread = pass.on("thread"),
+                              .duplicate = pass.on("duplicate"),
+                              .bytes_arguments = pass.on("bytes-arguments"),
+                              .growth = options.growth,
+                              .profile = options.profile};
+  XNIC_TRY(opt::lift(program, facts, lift, graph));
+  if (pass.on("memory-additions")) opt::form_memory_additions(graph);
+  if (pass.on("dead-stores")) opt::remove_dead_stores(graph);
+  opt::remove_dead_values(graph);
+
+  arch::hxdp::Image image = empty_image(program, options.parameters);
+  const uint32_t stack = graph.stack_used;
+  image.stack_bytes = stack;
+  const target::hxdp::ScheduleOptions schedule{.traces = pass.on("traces"),
+                                               .parallel_branches = pass.on("parallel-branches"),
+                                               .call_exit = pass.on("call-exit"),
+                                               .share_exits = pass.on("share-exits")};
+  XNIC_TRY(target::hxdp::schedule(graph, schedule, arch::hxdp::kStackBytes - (stack + 7) / 8 * 8, image));
+  if (statistics != nullptr) {
+    *statistics = {.insns = image.source_insns,
+                   .rows = uint32_t(image.rows.size()),
+                   .blocks = uint32_t(graph.blocks.size()),
+                   .needed_rows = uint32_t(image.rows.size())};
+    for (const auto& row : image.rows) {
+      for (const auto& op : row.lanes) statistics->operations += !arch::hxdp::is_nop(op);
+    }
+  }
+  if (image.rows.size() > options.parameters.rows)
+    return base::make_error(base::ErrorKind::kLimit, program.name,
+                            "{} rows; the instruction memory has {} (parameter rows={} would hold the program)",
+                            image.rows.size(), options.parameters.rows, image.rows.size());
+  for (const auto& broken : arch::hxdp::check(image)) {
+    fmt::print(stderr, "row {} lane {}: {}: {}\n{}", broken.row, broken.lane, arch::hxdp::rule_name(broken.rule),
+               broken.text, arch::hxdp::listing(image, false));
+    CHECK(false);
+  }
+  return image;
+}
+
+}  // namespace xnic::compile

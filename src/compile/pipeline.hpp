@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only list of the compilers' stages.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "arch/ebpf/facts.hpp"
+#include "arch/ebpf/program.hpp"
+#include "arch/hxdp/image.hpp"
+#include "base/result.hpp"
+
+namespace xnic::compile {
+
+struct HxdpOptions {
+  arch::hxdp::Parameters parameters;
+  std::vector<std::string> off;  // passes to leave out, by name (hxdp_passes())
+  uint32_t growth = 300;         // instructions that path copies may add, in percent of the program
+  // Profile: by slot, how often the jump there was taken and not taken; empty: static heuristics.
+  std::vector<std::pair<uint64_t, uint64_t>> profile;
+};
+
+struct HxdpStatistics {
+  uint32_t insns = 0;  // eBPF slots in
+  uint32_t rows = 0;
+  uint32_t operations = 0;   // lane operations
+  uint32_t blocks = 0;       // of the graph
+  uint32_t needed_rows = 0;  // Parameters::rows that would do
+};
+
+struct PassInfo {
+  std::string_view name;
+  std::string_view what;
+};
+// Every pass that can be switched off, in order.
+const std::vector<PassInfo>& hxdp_passes();
+
+// Compiles a verified program. Pre: `facts` are the verifier's for this program. Errors: kBadInput (parameters, unknown
+// pass name), kUnsupported and kLimit with the source line, the rule and the limit. The image breaks no hardware rule.
+base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts,
+                                             const HxdpOptions& options = {}, HxdpStatistics* statistics = nullptr);
+
+}  // namespace xnic::compile
