@@ -47,6 +47,8 @@ const std::vector<PassInfo>& hxdp_passes() {
       {"duplicate", "joins are split so that each path is optimised for itself"},
       {"bytes-arguments", "short keys and values go to helpers without the stack"},
       {"memory-additions", "load, add, store becomes one operation"},
+      {"checksums", "the folding steps of an Internet checksum become one operation"},
+      {"merge-stores", "neighbouring copies and constants become one store, of 6 bytes too"},
       {"dead-stores", "stores to stack that nothing reads"},
       {"traces", "schedule along the likely path, not block by block"},
       {"parallel-branches", "several branches a row"},
@@ -80,6 +82,8 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program,
                               .profile = options.profile};
   XNIC_TRY(opt::lift(program, facts, lift, graph));
   if (pass.on("memory-additions")) opt::form_memory_additions(graph);
+  if (pass.on("checksums")) opt::form_checksums(graph);
+  if (pass.on("merge-stores")) opt::merge_stores(graph);
   if (pass.on("dead-stores")) opt::remove_dead_stores(graph);
   opt::remove_dead_values(graph);
 

@@ -16,4 +16,10 @@ void remove_dead_stores(Graph& graph);
 // memory = load(memory) + x becomes one addition in memory.
 void form_memory_additions(Graph& graph);
 
+// Neighbouring stores that copy neighbouring bytes or write constants become one.
+void merge_stores(Graph& graph);
+
+// The folding steps of an Internet checksum become one operation.
+void form_checksums(Graph& graph);
+
 }  // namespace xnic::compile::opt
