@@ -36,41 +36,10 @@ arch::hxdp::Image empty_image(const arch::ebpf::Program& program, const arch::hx
   return image;
 }
 
-}  // namespace
-
-const std::vector<PassInfo>& hxdp_passes() {
-  static const std::vector<PassInfo> passes = {
-      {"fold", "constants, copies, identities, pointers plus constants"},
-      {"merge-loads", "bytes put together become one load; byte order goes into the load"},
-      {"forward", "a load that an earlier store covers is the stored value"},
-      {"thread", "branches that the path has decided disappear"},
-      {"duplicate", "joins are split so that each path is optimised for itself"},
-      {"bytes-arguments", "short keys and values go to helpers without the stack"},
-      {"memory-additions", "load, add, store becomes one operation"},
-      {"checksums", "the folding steps of an Internet checksum become one operation"},
-      {"merge-stores", "neighbouring copies and constants become one store, of 6 bytes too"},
-      {"dead-stores", "stores to stack that nothing reads"},
-      {"traces", "schedule along the likely path, not block by block"},
-      {"parallel-branches", "several branches a row"},
-      {"call-exit", "a call whose result is the verdict ends the program"},
-      {"share-exits", "equal exits stand once"},
-  };
-  return passes;
-}
-
-base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts,
-                                             const HxdpOptions& options, HxdpStatistics* statistics) {
-  XNIC_TRY(arch::hxdp::validate(options.parameters));
+// One compile with copies of at most `growth` percent; the image may have more rows than the machine holds.
+base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts,
+                                             const HxdpOptions& options, uint32_t growth, HxdpStatistics* statistics) {
   const Switches pass(options.off);
-  for (const std::string& name : options.off) {
-    const auto& all = hxdp_passes();
-    if (std::none_of(all.begin(), all.end(), [&](const PassInfo& p) { return p.name == name; }))
-      return base::make_error(base::ErrorKind::kBadInput, "hxdp passes", "there is no pass \"{}\"", name);
-  }
-  if (program.maps.size() > arch::hxdp::kMaxMaps)
-    return base::make_error(base::ErrorKind::kLimit, program.name, "{} maps; the image holds {}", program.maps.size(),
-                            arch::hxdp::kMaxMaps);
-
   opt::Graph graph(program);
   const opt::LiftOptions lift{.fold = pass.on("fold"),
                               .merge_loads = pass.on("merge-loads"),
@@ -78,7 +47,7 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program,
                               .thread = pass.on("thread"),
                               .duplicate = pass.on("duplicate"),
                               .bytes_arguments = pass.on("bytes-arguments"),
-                              .growth = options.growth,
+                              .growth = growth,
                               .profile = options.profile};
   XNIC_TRY(opt::lift(program, facts, lift, graph));
   if (pass.on("memory-additions")) opt::form_memory_additions(graph);
@@ -104,13 +73,57 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program,
       for (const auto& op : row.lanes) statistics->operations += !arch::hxdp::is_nop(op);
     }
   }
-  if (image.rows.size() > options.parameters.rows)
+  return image;
+}
+
+}  // namespace
+
+const std::vector<PassInfo>& hxdp_passes() {
+  static const std::vector<PassInfo> passes = {
+      {"fold", "constants, copies, identities, pointers plus constants"},
+      {"merge-loads", "bytes put together become one load; byte order goes into the load"},
+      {"forward", "a load that an earlier store covers is the stored value"},
+      {"thread", "branches that the path has decided disappear"},
+      {"duplicate", "joins are split so that each path is optimised for itself"},
+      {"bytes-arguments", "short keys and values go to helpers without the stack"},
+      {"memory-additions", "load, add, store becomes one operation"},
+      {"checksums", "the folding steps of an Internet checksum become one operation"},
+      {"merge-stores", "neighbouring copies and constants become one store, of 6 bytes too"},
+      {"dead-stores", "stores to stack that nothing reads"},
+      {"traces", "schedule along the likely path, not block by block"},
+      {"parallel-branches", "several branches a row"},
+      {"call-exit", "a call whose result is the verdict ends the program"},
+      {"share-exits", "equal exits stand once"},
+  };
+  return passes;
+}
+
+base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts,
+                                             const HxdpOptions& options, HxdpStatistics* statistics) {
+  XNIC_TRY(arch::hxdp::validate(options.parameters));
+  for (const std::string& name : options.off) {
+    const auto& all = hxdp_passes();
+    if (std::none_of(all.begin(), all.end(), [&](const PassInfo& p) { return p.name == name; }))
+      return base::make_error(base::ErrorKind::kBadInput, "hxdp passes", "there is no pass \"{}\"", name);
+  }
+  if (program.maps.size() > arch::hxdp::kMaxMaps)
+    return base::make_error(base::ErrorKind::kLimit, program.name, "{} maps; the image holds {}", program.maps.size(),
+                            arch::hxdp::kMaxMaps);
+
+  // Paths get their own copies as long as the instruction memory holds them.
+  auto image = compile_once(program, facts, options, options.growth, statistics);
+  for (uint32_t growth : {options.growth / 4, options.growth / 16, 0u}) {
+    if (!image || image->rows.size() <= options.parameters.rows) break;
+    image = compile_once(program, facts, options, growth, statistics);
+  }
+  XNIC_TRY(image);
+  if (image->rows.size() > options.parameters.rows)
     return base::make_error(base::ErrorKind::kLimit, program.name,
                             "{} rows; the instruction memory has {} (parameter rows={} would hold the program)",
-                            image.rows.size(), options.parameters.rows, image.rows.size());
-  for (const auto& broken : arch::hxdp::check(image)) {
+                            image->rows.size(), options.parameters.rows, image->rows.size());
+  for (const auto& broken : arch::hxdp::check(*image)) {
     fmt::print(stderr, "row {} lane {}: {}: {}\n{}", broken.row, broken.lane, arch::hxdp::rule_name(broken.rule),
-               broken.text, arch::hxdp::listing(image, false));
+               broken.text, arch::hxdp::listing(*image, false));
     CHECK(false);
   }
   return image;

@@ -72,7 +72,7 @@ Lifter::Lifter(const Program& program, const Facts& facts, const LiftOptions& op
     : program_(program), facts_(facts), options_(options), graph_(graph), cfg_(build_cfg(program)) {
   graph_.fold = options.fold;
   graph_.merge_loads = options.merge_loads;
-  budget_ = program.insns.size() * options.growth / 100 + 16;
+  budget_ = program.insns.size() * options.growth / 100 + (options.growth > 0 ? 400 : 0);
 }
 
 base::Unexpected Lifter::refuse(base::ErrorKind kind, Slot slot, const std::string& why) const {
@@ -163,7 +163,7 @@ bool Lifter::worth_copy(const BasicBlock& bb, const Arrival& arrival, size_t oth
   if (!options_.duplicate) return false;
   if (bb.tail_insns <= 4) return true;
   if (lifted_ + bb.tail_insns > budget_) return false;
-  return arrival.env.weight >= 0.02;
+  return arrival.env.weight >= 0.08;  // rare paths share what follows
 }
 
 base::Result<void> Lifter::process(const Key& key, uint32_t cfg_block, std::vector<Arrival> arrivals) {
@@ -189,7 +189,6 @@ base::Result<void> Lifter::process(const Key& key, uint32_t cfg_block, std::vect
     const bool fresh = groups.empty() || !same_loops(groups.back().back(), arrivals[i]);
     const bool alone = worth_copy(bb, arrivals[i], others);
     const bool previous_alone = !fresh && groups.back().size() == 1 && worth_copy(bb, groups.back()[0], others);
-    if (alone) lifted_ += others > 0 ? bb.tail_insns / 2 : 0;
     if (fresh || alone || previous_alone) groups.emplace_back();
     groups.back().push_back(std::move(arrivals[i]));
   }
