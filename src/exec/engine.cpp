@@ -4,15 +4,17 @@
 
 #include "exec/interp/interp.hpp"
 #include "exec/kernel/kernel.hpp"
+#include "exec/sim/hxdp/engine.hpp"
 
 namespace xnic::exec {
 
 std::unique_ptr<Engine> make_engine(std::string_view name) {
   if (name == "interp") return std::make_unique<interp::Interp>();
   if (name == "kernel") return std::make_unique<kernel::Kernel>();
+  if (name == "hxdp") return std::make_unique<sim::hxdp::Hxdp>();
   return nullptr;
 }
 
-std::vector<std::string_view> engine_names() { return {"interp", "kernel"}; }
+std::vector<std::string_view> engine_names() { return {"interp", "kernel", "hxdp"}; }
 
 }  // namespace xnic::exec

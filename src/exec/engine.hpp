@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -38,12 +39,22 @@ struct RunContext {
   uint32_t cpu = 0;                      // bpf_get_smp_processor_id, per-CPU copies
 };
 
+// What a model of a card says about time; the time of the host has no meaning there.
+struct ModelledTime {
+  uint64_t clock_hz = 0;
+  uint64_t cycles = 0;  // from the first packet's arrival until the last one was gone
+  uint64_t latency_p50_cycles = 0;
+  uint64_t latency_p99_cycles = 0;
+  uint64_t faults = 0;  // packets aborted by the card itself: bad address, endless program
+};
+
 // Counters of an engine since load().
 struct EngineCounters {
   uint64_t packets = 0;
   uint64_t bytes = 0;
   uint64_t actions[5] = {};  // by XdpAction
   uint64_t run_ns = 0;       // time inside run(), 0 when the engine's time is modelled
+  std::optional<ModelledTime> modelled;
 };
 
 class Engine {
@@ -64,7 +75,8 @@ class Engine {
   virtual EngineCounters counters() const = 0;
 };
 
-// The engines in this build by name, for --engine: "interp", "kernel". Null when there is none of that name.
+// The engines in this build by name, for --engine: "interp", "kernel", "hxdp" (needs an image provider,
+// sim/hxdp/engine.hpp). Null when there is none of that name.
 std::unique_ptr<Engine> make_engine(std::string_view name);
 std::vector<std::string_view> engine_names();
 

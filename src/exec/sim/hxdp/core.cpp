@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a packet in the core: begin, rows, finish; and the second half of a row, where effects happen.
+#include "exec/sim/hxdp/core.hpp"
+
+#include <bit>
+#include <cstring>
+
+#include "arch/ebpf/helpers.hpp"
+#include "base/bytes.hpp"
+
+namespace xnic::exec::sim::hxdp {
+
+Core::Core(const FlatImage& flat) : image(flat), profile(flat.rows.size()) {
+  frame_shift = static_cast<uint32_t>(std::countr_zero(flat.parameters.frame_bytes));
+}
+
+void Core::begin(packet::Packet& of, const RunContext& context, helpers::HelperState& state) {
+  packet = &of;
+  origin = reinterpret_cast<uint64_t>(of.data);
+  std::memset(regs, 0, isa::kRegisters * sizeof regs[0]);
+  if (stack_dirty) {
+    std::memset(stack, 0, sizeof stack);
+    stack_dirty = false;
+  }
+  row = 0;
+  verdict = arch::ebpf::kXdpAborted;
+  touched = 0;
+  run.cycles = run.rows = run.branch_cycles = run.helper_cycles = run.memory_cycles = 0;
+  run.frames_in = (of.size() + image.parameters.frame_bytes - 1) >> frame_shift;
+  run.touches.clear();
+  helper.reset();
+  helper.packet = &of;
+  helper.program = image.program;
+  helper.run = &context;
+  helper.state = &state;
+  helper.stack = reinterpret_cast<uint64_t>(stack);
+  helper.stack_bytes = sizeof stack;
+}
+
+void Core::note_touch(uint64_t frame) {
+  // Bytes that adjust_tail has added lie behind the last frame: they come from scratch.
+  const auto last = run.frames_in == 0 ? 0 : run.frames_in - 1;
+  touched = frame < last ? static_cast<uint32_t>(frame) : last;
+  if (touched == 0 || (!run.touches.empty() && run.touches.back().frame >= touched)) return;
+  run.touches.push_back({run.cycles, touched});
+}
+
+Flow Core::fault(const Micro& op, uint64_t address, uint32_t bytes, const char* what) {
+  ++faults;
+  if (first_fault == nullptr) first_fault = std::make_unique<Fault>(Fault{row, op.lane, address, bytes, what});
+  verdict = arch::ebpf::kXdpAborted;
+  return Flow::kExit;
+}
+
+void Core::call(const Micro& op) {
+  const FlatSite& site = image.sites[op.site];
+  uint32_t cycles = site.cycles;
+  bool on_map = site.map != nullptr;
+  if (cycles == 0) {
+    const arch::ebpf::HelperSignature& signature = *arch::ebpf::find_helper(site.site.helper);
+    uint32_t bytes = 0;
+    arch::ebpf::MapType type = 0;
+    for (size_t i = 0; i < 5; ++i) {
+      using arch::ebpf::ArgType;
+      const ArgType arg = signature.args[i];
+      if (arg == ArgType::kSize || arg == ArgType::kSizeOrZero) bytes += static_cast<uint32_t>(call_args[i]);
+      if (arg == ArgType::kMap) {
+        const auto& map = *reinterpret_cast<const maps::Map*>(call_args[i]);
+        type = map.spec().type;
+        on_map = true;
+        if (type == arch::ebpf::kMapLpmTrie) bytes = map.spec().key_size;
+      }
+    }
+    cycles = isa::helper_cycles(site.site.helper, type, bytes, image.parameters);
+  }
+  run.helper_cycles += cycles - 1;
+  if (on_map) row_uses_map_memory = true;
+  const uint64_t result = site.function(helper, call_args[0], call_args[1], call_args[2], call_args[3], call_args[4]);
+  if (op.has_result) regs[op.final_out] = result;
+  if (op.exits) verdict = static_cast<uint32_t>(result);
+}
+
+void Core::apply_effects() {
+  for (uint32_t i = 0; i < effects; ++i) {
+    const Effect& e = effect[i];
+    if (e.call != nullptr) {
+      call(*e.call);
+    } else {
+      std::memcpy(reinterpret_cast<void*>(e.address), &e.value, e.bytes);
+    }
+  }
+  effects = 0;
+}
+
+bool Core::step() {
+  const uint32_t at = row;
+  const FlatRow& current = image.rows[at];
+  const Micro* const first = image.micros.data() + current.first;
+  const Micro* const end = image.micros.data() + current.end;
+  const uint32_t before = run.branch_cycles + run.helper_cycles + run.memory_cycles;
+  row_uses_map_memory = false;
+  Flow flow = Flow::kOn;
+  const Micro* m = first;
+  for (; m != end; ++m) {
+    flow = m->handler(*this, *m);
+    if (flow != Flow::kOn) break;
+  }
+  if (current.moves) {
+    for (const Micro* done = first; done != m; ++done) {
+      if (done->out != done->final_out) regs[done->final_out] = regs[done->out];
+    }
+  }
+  if (effects != 0) apply_effects();
+  if (row_uses_map_memory) run.memory_cycles += image.timing.map_memory_cycles;
+  RowProfile& counted = profile[at];
+  ++counted.visits;
+  const uint32_t extra = run.branch_cycles + run.helper_cycles + run.memory_cycles - before;
+  run.cycles += 1 + extra;
+  counted.cycles += extra;
+  ++run.rows;
+  if (flow == Flow::kExit) return false;
+  if (flow == Flow::kTaken) {
+    ++counted.taken;
+  } else {
+    ++row;
+  }
+  if (run.rows < kRowBudget) return true;
+  fault(*first, 0, 0, "endless program");
+  return false;
+}
+
+Verdict Core::finish() {
+  Verdict result;
+  result.code = verdict;
+  if (result.code == arch::ebpf::kXdpRedirect) result.redirect = helper.redirect;
+  helper.held_maps.clear();
+  const uint32_t action = result.action();
+  const bool leaves = action != arch::ebpf::kXdpAborted && action != arch::ebpf::kXdpDrop;
+  const uint32_t mask = image.parameters.frame_bytes - 1;
+  run.frames_out = leaves ? (packet->size() + mask) >> frame_shift : 0;
+  const auto cut = static_cast<int64_t>(reinterpret_cast<uint64_t>(packet->data) - origin);
+  run.lead_frames = cut > 0 ? static_cast<uint32_t>((cut + mask) >> frame_shift) : 0;
+  return result;
+}
+
+}  // namespace xnic::exec::sim::hxdp

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// The core: an image decoded into flat arrays, and the machine that runs its rows.
+//
+// A row is run in two steps. First the lanes, in order, read what they need and compute; the first taken branch or exit
+// ends this step, so higher lanes have no effect. Register results go to their register at once, or to a temporary when
+// a higher lane of the row still reads the old value. Then stores and the call of the row take effect in lane order.
+//
+// Time here is relative: cycles since the first row, without waiting for the packet's bytes. What the row had to wait
+// for is noted as a touch; the card (timeline.hpp) turns that into stalls. So what a program does never depends on
+// when the packet arrives.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arch/ebpf/context.hpp"
+#include "arch/hxdp/image.hpp"
+#include "arch/hxdp/timing.hpp"
+#include "base/result.hpp"
+#include "exec/engine.hpp"
+#include "exec/helpers/helper_context.hpp"
+
+namespace xnic::exec::sim::hxdp {
+
+namespace isa = arch::hxdp;
+
+struct Core;
+struct Micro;
+enum class Flow : uint8_t { kOn, kTaken, kExit };
+using Handler = Flow (*)(Core&, const Micro&);
+
+inline constexpr uint32_t kTemporaries = isa::kMaxLanes;
+
+// One operation of one lane. Nops have none.
+struct Micro {
+  Handler handler = nullptr;
+  uint64_t imm = 0;     // immediate (sign-extended), offset of an address or memory operand
+  uint64_t value = 0;   // stored immediate; base address of a map or its values
+  uint32_t target = 0;  // row
+  uint16_t site = 0;    // call table
+  uint8_t out = 0;      // result: register, or kRegisters + lane
+  uint8_t a = 0;        // register operands
+  uint8_t b = 0;
+  uint8_t c = 0;
+  uint8_t lane = 0;
+  uint8_t final_out = 0;  // where `out` is copied when the row is done
+  uint8_t bytes = 0;
+  bool sign_extend = false;
+  bool big_endian = false;
+  bool speculative = false;
+  bool has_result = false;
+  bool bubble = false;  // a taken branch that fetch has not foreseen
+  bool exits = false;   // a call whose result is the verdict
+};
+
+struct FlatRow {
+  uint32_t first = 0;  // micro operations [first, end)
+  uint32_t end = 0;
+  bool moves = false;  // some result goes through a temporary
+};
+
+struct FlatSite {
+  helpers::HelperFn function = nullptr;
+  isa::CallSite site;
+  std::array<uint64_t, 5> constant{};  // of arguments known at load
+  const maps::Map* map = nullptr;      // of the first map argument, if it is known
+  uint32_t cycles = 0;                 // 0: depends on arguments
+  bool reads_packet = false;           // by offset, so that no argument shows it
+};
+
+// Immutable after decode().
+struct FlatImage {
+  std::vector<Micro> micros;
+  std::vector<FlatRow> rows;
+  std::vector<FlatSite> sites;
+  isa::Parameters parameters;
+  isa::Timing timing;
+  const LoadedProgram* program = nullptr;
+};
+
+// Pre: check_rules() passed. Errors: kBadInput when the program's maps are not those of the image.
+base::Result<FlatImage> decode(const isa::Image& image, const LoadedProgram& program, const isa::Timing& timing);
+
+// The first use of frame `frame` of the packet, `cycle` cycles after the first row. Frames ascend.
+struct Touch {
+  uint32_t cycle = 0;
+  uint32_t frame = 0;
+};
+
+// What one packet cost, apart from waiting. cycles = rows + branch + helper + memory.
+struct PacketRun {
+  uint32_t cycles = 0;
+  uint32_t rows = 0;
+  uint32_t branch_cycles = 0;
+  uint32_t helper_cycles = 0;
+  uint32_t memory_cycles = 0;
+  uint32_t frames_in = 0;
+  uint32_t frames_out = 0;   // 0: nothing leaves
+  uint32_t lead_frames = 0;  // frames that must be in before the first one can leave, beyond one (bytes cut in front)
+  std::vector<Touch> touches;
+};
+
+struct RowProfile {
+  uint64_t visits = 0;
+  uint64_t taken = 0;   // left by a branch
+  uint64_t cycles = 0;  // beyond one per visit: bubbles, helpers, memory
+};
+
+// A load or store outside every memory, or a program that runs too long.
+struct Fault {
+  uint32_t row = 0;
+  uint32_t lane = 0;
+  uint64_t address = 0;
+  uint32_t bytes = 0;
+  std::string what;
+};
+
+struct Core {
+  static constexpr uint64_t kRowBudget = uint64_t{1} << 24;  // rows a packet may take; then it is aborted
+
+  explicit Core(const FlatImage& image);
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  // Starts a packet; then step() until it returns false, then finish().
+  void begin(packet::Packet& packet, const RunContext& context, helpers::HelperState& state);
+  bool step();
+  Verdict finish();
+
+  // --- state that the handlers work on ---
+  uint64_t regs[isa::kRegisters + kTemporaries] = {};
+  const FlatImage& image;
+  packet::Packet* packet = nullptr;
+  uint64_t origin = 0;  // address of the packet's first byte as it arrived
+  uint32_t frame_shift = 0;
+  uint32_t touched = 0;  // last frame known to be needed
+  uint32_t row = 0;
+  uint32_t verdict = 0;
+  bool row_uses_map_memory = false;
+  bool stack_dirty = false;
+  struct Effect {
+    uint64_t address;
+    uint64_t value;
+    const Micro* call;  // null: a store
+    uint8_t bytes;
+  };
+  uint32_t effects = 0;
+  Effect effect[isa::kMaxLanes];
+  uint64_t call_args[5] = {};
+  uint64_t call_bytes[5] = {};  // what kRegisterBytes and kConstantBytes point to
+  const maps::Map* hit_map = nullptr;
+  alignas(16) uint8_t stack[isa::kStackBytes] = {};
+  uint8_t context_object[arch::ebpf::kContextBytes] = {};
+  helpers::HelperContext helper;
+  PacketRun run;
+  std::vector<RowProfile> profile;
+  uint64_t faults = 0;
+  std::unique_ptr<Fault> first_fault;
+
+  // Memory: what holds [address, address + bytes)? kRegister: nothing.
+  isa::Space space_of(uint64_t address, uint64_t bytes);
+  // Notes that packet bytes up to address + bytes are needed.
+  void touch(uint64_t address, uint64_t bytes) {
+    const uint64_t offset = address + bytes - 1 - origin;
+    const uint64_t frame = offset >> frame_shift;
+    // In front of the packet as it arrived: scratch memory, which waits for nothing.
+    if (frame > touched && static_cast<int64_t>(offset) > 0) note_touch(frame);
+  }
+  void touch_all() {
+    if (run.frames_in > touched + 1) note_touch(run.frames_in - 1);
+  }
+  void push_store(uint64_t address, uint64_t value, uint8_t bytes) {
+    effect[effects++] = {address, value, nullptr, bytes};
+  }
+  // Ends the program with XDP_ABORTED.
+  Flow fault(const Micro& op, uint64_t address, uint32_t bytes, const char* what);
+
+ private:
+  void note_touch(uint64_t frame);
+  void apply_effects();
+  void call(const Micro& op);
+};
+
+// Handlers by operation (core_alu.cpp, core_memory.cpp, core_control.cpp).
+Handler handler_of(const isa::Alu& op);
+Handler handler_of(const isa::Move& op);
+Handler handler_of(const isa::MoveHigh& op);
+Handler handler_of(const isa::SignExtend& op);
+Handler handler_of(const isa::Swap& op);
+Handler handler_of(const isa::FoldSum& op);
+Handler handler_of(const isa::Select& op);
+Handler handler_of(const isa::Address& op);
+Handler handler_of(const isa::Load& op);
+Handler handler_of(const isa::Store& op);
+Handler handler_of(const isa::AddMemory& op);
+Handler handler_of(const isa::Atomic& op);
+Handler handler_of(const isa::Branch& op);
+Handler handler_of(const isa::BranchPacket& op);
+Handler handler_of(const isa::Goto& op);
+Handler handler_of(const isa::Call& op);
+Handler handler_of(const isa::CallExit& op);
+Handler handler_of(const isa::Exit& op);
+Handler handler_of(const isa::ExitRegister& op);
+
+}  // namespace xnic::exec::sim::hxdp

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the image to flat arrays, once at load: handlers, operands, addresses of maps; which results of a row have to
+// wait for its end; which taken branches fetch foresees; what each call costs when that is known beforehand.
+#include <fmt/format.h>
+
+#include "arch/ebpf/helpers.hpp"
+#include "arch/ebpf/map_types.hpp"
+#include "exec/sim/hxdp/core.hpp"
+
+namespace xnic::exec::sim::hxdp {
+namespace {
+
+using arch::ebpf::ArgType;
+using arch::ebpf::Overloaded;
+using base::ErrorKind;
+
+class Decoder {
+ public:
+  Decoder(const isa::Image& image, const LoadedProgram& program, FlatImage& flat)
+      : image_(image), program_(program), flat_(flat) {}
+
+  base::Result<void> run() {
+    XNIC_TRY(match_maps());
+    for (const isa::CallSite& site : image_.call_sites) {
+      XNIC_TRY(decode_site(site));
+    }
+    for (const isa::Bundle& bundle : image_.rows) {
+      XNIC_TRY(decode_row(bundle));
+    }
+    return {};
+  }
+
+ private:
+  base::Result<void> match_maps() const {
+    if (program_.maps.size() != image_.maps.size())
+      return base::make_error(ErrorKind::kBadInput, image_.program,
+                              "the image was made for {} maps, the program has {}", image_.maps.size(),
+                              program_.maps.size());
+    for (size_t i = 0; i < image_.maps.size(); ++i) {
+      const arch::ebpf::MapSpec& have = program_.maps[i]->spec();
+      const isa::MapReference& want = image_.maps[i];
+      if (have.type != want.type || have.key_size != want.key_size || have.value_size != want.value_size)
+        return base::make_error(ErrorKind::kBadInput, image_.program,
+                                "map {} ({}): the image was made for type {} with keys of {} and values of {} bytes; "
+                                "this one has type {}, {} and {}",
+                                i, want.name, want.type, want.key_size, want.value_size, have.type, have.key_size,
+                                have.value_size);
+    }
+    return {};
+  }
+
+  base::Result<uint64_t> map_value(isa::MapIndex map) const {
+    const uint8_t* base = program_.maps[map]->values_base();
+    if (base == nullptr)
+      return base::make_error(ErrorKind::kBadInput, image_.program, "map {} has no first value: it is no array", map);
+    return reinterpret_cast<uint64_t>(base);
+  }
+  uint64_t map_address(isa::MapIndex map) const { return reinterpret_cast<uint64_t>(program_.maps[map].get()); }
+
+  base::Result<void> decode_site(const isa::CallSite& site) {
+    FlatSite flat;
+    flat.site = site;
+    flat.function = helpers::helper_function(site.helper);
+    const arch::ebpf::HelperSignature& signature = *arch::ebpf::find_helper(site.helper);
+    uint32_t bytes = 0;
+    bool known = true;
+    for (size_t i = 0; i < 5; ++i) {
+      const isa::Argument& arg = site.args[i];
+      using Kind = isa::Argument::Kind;
+      if (arg.kind == Kind::kConstant) flat.constant[i] = static_cast<uint64_t>(arg.value);
+      if (arg.kind == Kind::kMap) flat.constant[i] = map_address(arg.map);
+      if (arg.kind == Kind::kMapValue) {
+        XNIC_ASSIGN(const uint64_t base, map_value(arg.map));
+        flat.constant[i] = base + static_cast<uint64_t>(arg.value);
+      }
+      const ArgType type = signature.args[i];
+      if (type == ArgType::kSize || type == ArgType::kSizeOrZero) {
+        known = known && (arg.kind == Kind::kConstant || arg.kind == Kind::kNone);
+        bytes += static_cast<uint32_t>(flat.constant[i]);
+      }
+      if (type == ArgType::kMap) {
+        known = known && arg.kind == Kind::kMap;
+        if (arg.kind == Kind::kMap) flat.map = program_.maps[arg.map].get();
+      }
+    }
+    const arch::ebpf::MapType map_type = flat.map == nullptr ? 0 : flat.map->spec().type;
+    if (map_type == arch::ebpf::kMapLpmTrie) bytes = flat.map->spec().key_size;
+    if (known) flat.cycles = isa::helper_cycles(site.helper, map_type, bytes, image_.parameters);
+    flat.reads_packet = signature.name == "xdp_load_bytes" || signature.name == "xdp_store_bytes";
+    flat_.sites.push_back(flat);
+    return {};
+  }
+
+  base::Result<void> decode_row(const isa::Bundle& bundle) {
+    FlatRow row;
+    row.first = static_cast<uint32_t>(flat_.micros.size());
+    bool conditional = false;  // a lower lane may branch: fetch cannot tell what follows
+    for (uint32_t lane = 0; lane < isa::kMaxLanes; ++lane) {
+      const isa::Op& op = bundle.lanes[lane];
+      if (std::holds_alternative<isa::Nop>(op)) continue;
+      Micro micro;
+      micro.lane = static_cast<uint8_t>(lane);
+      XNIC_TRY(std::visit([&](const auto& o) { return fill(o, micro); }, op));
+      if (std::holds_alternative<isa::Goto>(op)) micro.bubble = conditional;
+      if (std::holds_alternative<isa::Branch>(op) || std::holds_alternative<isa::BranchPacket>(op)) {
+        micro.bubble = true;
+        conditional = true;
+      }
+      micro.final_out = micro.out;
+      if (int reg = isa::written_register(op); reg >= 0 && !isa::is_call(op) && read_above(bundle, lane, reg)) {
+        micro.out = static_cast<uint8_t>(isa::kRegisters + lane);
+        row.moves = true;
+      }
+      flat_.micros.push_back(micro);
+    }
+    row.end = static_cast<uint32_t>(flat_.micros.size());
+    flat_.rows.push_back(row);
+    return {};
+  }
+
+  bool read_above(const isa::Bundle& bundle, uint32_t lane, int reg) const {
+    for (uint32_t above = lane + 1; above < isa::kMaxLanes; ++above) {
+      if ((isa::read_registers(bundle.lanes[above], image_.call_sites) >> reg & 1) != 0) return true;
+    }
+    return false;
+  }
+
+  // --- operands, form by form ---
+  static void operand(const isa::Operand& operand, Micro& m) {
+    if (const auto* reg = std::get_if<isa::Reg>(&operand)) {
+      m.b = *reg;
+    } else {
+      m.imm = static_cast<uint64_t>(int64_t{std::get<isa::Imm>(operand)});
+    }
+  }
+  base::Result<void> memory(const isa::Memory& memory, Micro& m) const {
+    m.a = memory.base;
+    m.bytes = memory.bytes;
+    m.imm = memory.space == isa::Space::kRegister ? static_cast<uint64_t>(int64_t{memory.offset})
+                                                  : isa::unsigned_offset(memory);
+    if (memory.space == isa::Space::kMapValue) {
+      XNIC_ASSIGN(m.value, map_value(memory.map));
+    }
+    return {};
+  }
+  static void stored(const isa::Operand& src, Micro& m) {
+    if (const auto* reg = std::get_if<isa::Reg>(&src)) {
+      m.b = *reg;
+    } else {
+      m.value = static_cast<uint64_t>(int64_t{std::get<isa::Imm>(src)});
+    }
+  }
+
+  template <class Op>
+  base::Result<void> done(const Op& op, Micro& m) const {
+    m.handler = handler_of(op);
+    return {};
+  }
+  base::Result<void> fill(const isa::Nop&, Micro&) const { return {}; }
+  base::Result<void> fill(const isa::Alu& o, Micro& m) const {
+    m.out = o.dst, m.a = o.a;
+    operand(o.b, m);
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Move& o, Micro& m) const {
+    m.out = o.dst;
+    operand(o.src, m);
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::MoveHigh& o, Micro& m) const {
+    m.out = o.dst, m.a = o.a, m.imm = static_cast<uint32_t>(o.imm);
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::SignExtend& o, Micro& m) const {
+    m.out = o.dst, m.a = o.src;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Swap& o, Micro& m) const {
+    m.out = o.dst, m.a = o.src;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::FoldSum& o, Micro& m) const {
+    m.out = o.dst, m.a = o.a;
+    operand(o.b, m);
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Select& o, Micro& m) const {
+    m.out = o.dst, m.a = o.a, m.b = o.value, m.c = o.dst, m.imm = static_cast<uint64_t>(int64_t{o.b});
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Address& o, Micro& m) const {
+    m.out = o.dst, m.imm = static_cast<uint64_t>(int64_t{o.offset});
+    if (o.space == isa::Space::kMap) m.value = map_address(o.map);
+    if (o.space == isa::Space::kMapValue) {
+      XNIC_ASSIGN(m.value, map_value(o.map));
+    }
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Load& o, Micro& m) const {
+    XNIC_TRY(memory(o.from, m));
+    m.out = o.dst, m.sign_extend = o.sign_extend, m.big_endian = o.big_endian, m.speculative = o.speculative;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Store& o, Micro& m) const {
+    XNIC_TRY(memory(o.to, m));
+    stored(o.src, m);
+    m.big_endian = o.big_endian;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::AddMemory& o, Micro& m) const {
+    XNIC_TRY(memory(o.to, m));
+    stored(o.src, m);
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Atomic& o, Micro& m) const {
+    XNIC_TRY(memory(o.to, m));
+    m.b = o.src, m.out = o.dst, m.c = o.expected, m.has_result = o.fetch;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Branch& o, Micro& m) const {
+    m.a = o.a, m.target = o.target;
+    operand(o.b, m);
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::BranchPacket& o, Micro& m) const {
+    m.imm = o.bytes, m.target = o.target;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Goto& o, Micro& m) const {
+    m.target = o.target;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Call& o, Micro& m) const {
+    m.site = o.site, m.out = o.dst, m.has_result = o.has_result;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::CallExit& o, Micro& m) const {
+    m.site = o.site, m.exits = true;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::Exit& o, Micro& m) const {
+    m.imm = o.verdict;
+    return done(o, m);
+  }
+  base::Result<void> fill(const isa::ExitRegister& o, Micro& m) const {
+    m.a = o.src;
+    return done(o, m);
+  }
+
+  const isa::Image& image_;
+  const LoadedProgram& program_;
+  FlatImage& flat_;
+};
+
+}  // namespace
+
+base::Result<FlatImage> decode(const isa::Image& image, const LoadedProgram& program, const isa::Timing& timing) {
+  FlatImage flat;
+  flat.parameters = image.parameters;
+  flat.timing = timing;
+  flat.program = &program;
+  XNIC_TRY(Decoder(image, program, flat).run());
+  return flat;
+}
+
+}  // namespace xnic::exec::sim::hxdp

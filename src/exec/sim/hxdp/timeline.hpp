@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Timeline: when each packet is read in, run and emitted. The timing rules are those of arch/hxdp/timing.hpp; this is
+// the only place where they meet. It knows of a packet only what PacketRun says, so that a run can be timed again under
+// other traffic without running the program again.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "arch/hxdp/timing.hpp"
+#include "exec/sim/hxdp/core.hpp"
+
+namespace xnic::exec::sim::hxdp {
+
+// Absolute cycles. Intervals are half open: the run takes place in [run_start, run_end).
+struct Schedule {
+  uint64_t in_start = 0;
+  uint64_t run_start = 0;
+  uint64_t run_end = 0;
+  uint64_t out_end = 0;  // run_end when nothing leaves
+};
+
+// Every cycle of a core has one cause.
+struct CycleCounters {
+  uint64_t rows = 0;      // one for each row run
+  uint64_t branch = 0;    // bubbles behind taken branches
+  uint64_t helper = 0;    // calls that take more than one cycle
+  uint64_t memory = 0;    // external map memory
+  uint64_t input = 0;     // a running program waits for a frame
+  uint64_t start = 0;     // reset between programs
+  uint64_t idle = 0;      // no packet's first frame is there: the port or the read-in is the limit
+  uint64_t emission = 0;  // no buffer is free: emission is the limit
+  uint64_t total() const { return rows + branch + helper + memory + input + start + idle + emission; }
+  CycleCounters& operator+=(const CycleCounters& other);
+};
+
+class Timeline {
+ public:
+  explicit Timeline(const isa::Timing& timing);
+
+  // `ready`: first cycle in which the packet lies whole in the queue. `output_free`: first cycle in which the output
+  // bus is free; moved on. Packets come in the order in which the core takes them.
+  Schedule place(const PacketRun& run, uint64_t ready, uint64_t& output_free);
+  // The same in steps, for cores that run at the same time: when the next packet can start; how long the frame of a
+  // touch keeps it waiting; what follows its end.
+  Schedule begin(uint32_t frames_in, uint64_t ready);
+  uint64_t wait(const Schedule& schedule, const Touch& touch, uint64_t waited) const;
+  void end(Schedule& schedule, const PacketRun& run, uint64_t waited, uint64_t& output_free);
+
+  const CycleCounters& cycles() const { return cycles_; }
+  uint64_t now() const { return core_free_; }  // end of the last run
+
+ private:
+  isa::Timing timing_;
+  std::vector<uint64_t> buffer_free_;  // ring: when the buffer of packet n - packet_buffers is empty again
+  uint64_t packets_ = 0;
+  uint64_t input_free_ = 0;
+  uint64_t core_free_ = 0;
+  CycleCounters cycles_;
+};
+
+}  // namespace xnic::exec::sim::hxdp
