@@ -6,20 +6,26 @@
 namespace xnic::exec::sim::hxdp {
 namespace {
 
-ImageProvider& provider() {
-  static ImageProvider installed;
-  return installed;
+struct Installed {
+  ImageProvider provider;
+  CardOptions options;
+};
+Installed& installed() {
+  static Installed it;
+  return it;
 }
 
 }  // namespace
 
-void set_image_provider(ImageProvider image_provider) { provider() = std::move(image_provider); }
+void install(ImageProvider provider, const CardOptions& options) { installed() = {std::move(provider), options}; }
+
+Hxdp::Hxdp() : options_(installed().options) {}
 
 base::Result<void> Hxdp::load(std::shared_ptr<const LoadedProgram> program) {
   CHECK(program != nullptr && program->program != nullptr);
-  if (!provider())
+  if (!installed().provider)
     return base::make_error(base::ErrorKind::kUnsupported, "hxdp", "this tool has no compiler for the card");
-  XNIC_ASSIGN(isa::Image image, provider()(*program));
+  XNIC_ASSIGN(isa::Image image, installed().provider(*program));
   return load_image(std::move(image), std::move(program));
 }
 

@@ -13,12 +13,13 @@ namespace xnic::exec::sim::hxdp {
 
 // Makes the image of a verified program. Errors are handed on by load().
 using ImageProvider = std::function<base::Result<isa::Image>(const LoadedProgram&)>;
-// Process-wide; empty to uninstall. Set it before engines load.
-void set_image_provider(ImageProvider provider);
+// Process-wide: what engines made from now on use. An empty provider uninstalls it.
+void install(ImageProvider provider, const CardOptions& options = {});
 
 class Hxdp final : public Engine {
  public:
-  explicit Hxdp(const CardOptions& options = {}) : options_(options) {}
+  Hxdp();  // with the installed options
+  explicit Hxdp(const CardOptions& options) : options_(options) {}
 
   std::string_view name() const override { return "hxdp"; }
   // Errors: kUnsupported without an image provider, and those of the provider and of load_image().
