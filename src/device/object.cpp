@@ -240,7 +240,9 @@ Result<void> Loader::complete_map(bpf_map* map) {
   const bpf_map* own = bpf_map__inner_map(map);
   if (own && completed_entries(own) == bpf_map__max_entries(own)) return {};
   // libbpf 1.1 crashes when the size of a template is set, so a map stands for a template of the wrong size.
-  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = own ? bpf_map__map_flags(own) : 0);
+  bpf_map_create_opts options{};
+  options.sz = sizeof options;
+  options.map_flags = own ? bpf_map__map_flags(own) : 0;
   const int inner = own ? bpf_map_create(bpf_map__type(own), "inner", bpf_map__key_size(own), bpf_map__value_size(own),
                                          completed_entries(own), &options)
                         : bpf_map_create(BPF_MAP_TYPE_ARRAY, "inner", 4, 4, 1, nullptr);

@@ -82,7 +82,9 @@ std::optional<int> inner_map_for(bpf_map* outer) {
     return bpf_map_create(BPF_MAP_TYPE_ARRAY, "inner", sizeof(uint32_t), sizeof(uint32_t), 1, nullptr);
   }
   if (adapted_size(own) == bpf_map__max_entries(own)) return std::nullopt;
-  LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = bpf_map__map_flags(own));
+  bpf_map_create_opts options{};
+  options.sz = sizeof options;
+  options.map_flags = bpf_map__map_flags(own);
   return bpf_map_create(bpf_map__type(own), "inner", bpf_map__key_size(own), bpf_map__value_size(own),
                         adapted_size(own), &options);
 }
