@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Paths: what the literals say without a solver.
+#include <algorithm>
+
+#include "compile/prove/state.hpp"
+
+namespace xnic::compile::prove {
+
+int Path::decide(const Terms& terms, Term condition, int depth) const {
+  const Node& n = terms.node(condition);
+  if (n.kind == Kind::kConst) return n.value != 0;
+  if (auto it = known_.find(condition); it != known_.end()) return it->second;
+  if (n.kind == Kind::kNot) {
+    const int d = decide(terms, n.args[0], depth);
+    return d < 0 ? d : 1 - d;
+  }
+  if ((n.kind == Kind::kAnd || n.kind == Kind::kOr) && depth > 0) {
+    const int a = decide(terms, n.args[0], depth - 1), b = decide(terms, n.args[1], depth - 1);
+    const int strong = n.kind == Kind::kAnd ? 0 : 1;
+    if (a == strong || b == strong) return strong;
+    return a >= 0 && b >= 0 ? 1 - strong : -1;
+  }
+  if ((n.kind == Kind::kUlt || n.kind == Kind::kEq) && terms.is_const(n.args[1])) {
+    auto it = bounds_.find(n.args[0]);
+    if (it == bounds_.end()) return -1;
+    const auto [low, high] = it->second;
+    const uint64_t c = terms.value(n.args[1]);
+    if (n.kind == Kind::kUlt) return high < c ? 1 : low >= c ? 0 : -1;
+    if (c < low || c > high) return 0;
+    return low == high ? 1 : -1;
+  }
+  return -1;
+}
+
+void Path::assume(Terms& terms, Term condition) {
+  const Node n = terms.node(condition);
+  if (n.kind == Kind::kAnd) {
+    assume(terms, n.args[0]), assume(terms, n.args[1]);
+    return;
+  }
+  if (n.kind == Kind::kNot && terms.node(n.args[0]).kind == Kind::kOr) {
+    const std::vector<Term> args = terms.node(n.args[0]).args;
+    assume(terms, terms.negate(args[0])), assume(terms, terms.negate(args[1]));
+    return;
+  }
+  if (decide(terms, condition) == 1) return;
+  literals_.push_back(condition);
+  const bool positive = n.kind != Kind::kNot;
+  const Term atom = positive ? condition : n.args[0];
+  known_[atom] = positive;
+  const Node a = terms.node(atom);
+  if ((a.kind != Kind::kUlt && a.kind != Kind::kEq) || !terms.is_const(a.args[1])) return;
+  auto& [low, high] = bounds_.try_emplace(a.args[0], 0, terms.upper_bound(a.args[0])).first->second;
+  const uint64_t c = terms.value(a.args[1]);
+  if (a.kind == Kind::kUlt) {
+    if (positive) high = std::min(high, c - 1);  // c > 0: x < 0 is never built
+    if (!positive) low = std::max(low, c);
+  } else if (positive) {
+    low = std::max(low, c), high = std::min(high, c);
+  } else {
+    if (low == c) low++;
+    if (high == c) high--;
+  }
+}
+
+Path Path::join(Terms& terms, const Path& a, const Path& b, Term& guard) {
+  Path out;
+  Term rest_a = terms.truth(), rest_b = terms.truth();
+  guard = ~Term{0};
+  for (Term literal : a.literals_) {
+    if (b.decide(terms, literal) == 1) {
+      out.assume(terms, literal);
+    } else {
+      rest_a = terms.both(rest_a, literal);
+      // One literal that is false on the other way tells the two apart.
+      if (guard == ~Term{0} && b.decide(terms, literal) == 0) guard = literal;
+    }
+  }
+  for (Term literal : b.literals_) {
+    if (a.decide(terms, literal) == 1) {
+      out.assume(terms, literal);
+    } else {
+      rest_b = terms.both(rest_b, literal);
+      if (guard == ~Term{0} && a.decide(terms, literal) == 0) guard = terms.negate(literal);
+    }
+  }
+  if (guard == ~Term{0}) guard = rest_a;
+  out.assume(terms, terms.either(rest_a, rest_b));
+  for (const auto& [term, bound] : a.bounds_) {
+    auto it = b.bounds_.find(term);
+    if (it == b.bounds_.end()) continue;
+    auto [low, high] = bound;
+    low = std::min(low, it->second.first), high = std::max(high, it->second.second);
+    auto& mine = out.bounds_.try_emplace(term, low, high).first->second;
+    mine = {std::max(mine.first, low), std::min(mine.second, high)};
+  }
+  return out;
+}
+
+}  // namespace xnic::compile::prove

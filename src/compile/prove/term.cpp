@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+// Terms: interning, arithmetic, slices and conditional values. Comparisons and bit operations: term_bits.cpp.
+#include "compile/prove/term.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/check.hpp"
+
+namespace xnic::compile::prove {
+
+size_t Terms::Hash::operator()(const Node& n) const {
+  uint64_t h = uint64_t(n.kind) * 1000003 + n.width;
+  const auto mix = [&](uint64_t v) { h = (h ^ v) * 0x9e3779b97f4a7c15ull, h ^= h >> 29; };
+  mix(n.value);
+  for (Term t : n.args) mix(t);
+  for (uint64_t c : n.coefs) mix(c);
+  return h;
+}
+
+Terms::Terms() {
+  false_ = constant(1, 0);
+  true_ = constant(1, 1);
+}
+
+Term Terms::intern(Node node) {
+  CHECK(node.width >= 1 && node.width <= 64);
+  auto [it, added] = index_.try_emplace(node, Term(nodes_.size()));
+  if (added) nodes_.push_back(std::move(node));
+  return it->second;
+}
+
+uint64_t Terms::name_index(const std::string& name) {
+  auto [it, added] = name_at_.try_emplace(name, names_.size());
+  if (added) names_.push_back(name);
+  return it->second;
+}
+
+Term Terms::constant(unsigned width, uint64_t value) {
+  return intern({Kind::kConst, uint8_t(width), value & mask_of(width)});
+}
+Term Terms::fresh(unsigned width, const std::string& name) {
+  const uint64_t index = names_.size();
+  names_.push_back(fmt::format("{}#{}", name, index));
+  return intern({Kind::kSymbol, uint8_t(width), index});
+}
+Term Terms::pointer(const std::string& name, int64_t tag) {
+  const Term t = fresh(64, name);
+  tags_[t] = tag;
+  return t;
+}
+Term Terms::apply(unsigned width, const std::string& function, const std::vector<Term>& args) {
+  return intern({Kind::kApply, uint8_t(width), name_index(function), args});
+}
+Term Terms::pointer_apply(const std::string& function, const std::vector<Term>& args, int64_t tag) {
+  const Term t = apply(64, function, args);
+  tags_[t] = tag;
+  return t;
+}
+Term Terms::byte(uint32_t memory, Term address) { return intern({Kind::kByte, 8, memory, {address}}); }
+
+Term Terms::make_sum(unsigned width, uint64_t constant, std::vector<std::pair<Term, uint64_t>> parts) {
+  const uint64_t mask = mask_of(width);
+  std::erase_if(parts, [](const auto& p) { return p.second == 0; });
+  constant &= mask;
+  if (parts.empty()) return this->constant(width, constant);
+  if (constant == 0 && parts.size() == 1 && parts[0].second == 1) return parts[0].first;
+  // A lone power of two is a shift, a sum of parts that share no bit a concatenation.
+  if (parts.size() == 1 && constant == 0 && (parts[0].second & (parts[0].second - 1)) == 0) {
+    const unsigned by = unsigned(__builtin_ctzll(parts[0].second));
+    return concat({extract(parts[0].first, 0, width - by), this->constant(by, 0)});
+  }
+  Node n{Kind::kSum, uint8_t(width), constant};
+  for (const auto& [t, c] : parts) n.args.push_back(t), n.coefs.push_back(c);
+  return intern(std::move(n));
+}
+
+Term Terms::linear(Term a, uint64_t ca, Term b, uint64_t cb, uint64_t constant) {
+  const unsigned w = width(a);
+  CHECK(w == width(b));
+  const uint64_t mask = mask_of(w);
+  std::map<Term, uint64_t> sum;
+  const auto put = [&](Term t, uint64_t c) {
+    const Node n = nodes_[t];
+    if (n.kind == Kind::kConst) {
+      constant += c * n.value;
+    } else if (n.kind == Kind::kSum) {
+      constant += c * n.value;
+      for (size_t i = 0; i < n.args.size(); i++) sum[n.args[i]] += c * n.coefs[i];
+    } else if (n.kind == Kind::kConcat && nodes_[n.args.back()].kind == Kind::kConst &&
+               nodes_[n.args.back()].value != 0) {
+      // x:const is x:0 + const
+      const Node low = nodes_[n.args.back()];
+      std::vector<Term> parts = n.args;
+      parts.back() = this->constant(low.width, 0);
+      constant += c * low.value;
+      sum[concat(parts)] += c;
+    } else {
+      sum[t] += c;
+    }
+  };
+  if (ca) put(a, ca);
+  if (cb) put(b, cb);
+  std::vector<std::pair<Term, uint64_t>> parts;
+  for (auto& [t, c] : sum) {
+    if (c & mask) parts.emplace_back(t, c & mask);
+  }
+  constant &= mask;
+  // Disjoint bits: two parts, or one part and the constant.
+  if (parts.size() == 2 && constant == 0 && parts[0].second == 1 && parts[1].second == 1) {
+    if (is_const(bitwise(Kind::kAnd, parts[0].first, parts[1].first), 0))
+      return bitwise(Kind::kOr, parts[0].first, parts[1].first);
+  }
+  if (parts.size() == 1 && constant != 0 && parts[0].second == 1 && nodes_[parts[0].first].kind == Kind::kConcat) {
+    const Term c = this->constant(w, constant);
+    if (w < 64 && is_const(bitwise(Kind::kAnd, parts[0].first, c), 0)) return bitwise(Kind::kOr, parts[0].first, c);
+  }
+  return make_sum(w, constant, std::move(parts));
+}
+
+Term Terms::mul(Term a, Term b) {
+  const unsigned w = width(a);
+  if (is_const(a)) std::swap(a, b);
+  if (is_const(b)) {
+    if (is_const(a)) return constant(w, value(a) * value(b));
+    return linear(a, value(b), a, 0, 0);
+  }
+  if (a > b) std::swap(a, b);
+  return intern({Kind::kMul, uint8_t(w), 0, {a, b}});
+}
+
+Term Terms::divide(Kind kind, Term a, Term b) {
+  const unsigned w = width(a);
+  if (is_const(a) && is_const(b) && value(b) != 0 && (kind == Kind::kUdiv || kind == Kind::kUrem))
+    return constant(w, kind == Kind::kUdiv ? value(a) / value(b) : value(a) % value(b));
+  if (is_const(b) && value(b) != 0 && (value(b) & (value(b) - 1)) == 0) {
+    const unsigned by = unsigned(__builtin_ctzll(value(b)));
+    if (kind == Kind::kUdiv) return shift(Kind::kLshr, a, constant(w, by));
+    if (kind == Kind::kUrem) return bitwise(Kind::kAnd, a, constant(w, value(b) - 1));
+  }
+  return intern({kind, uint8_t(w), 0, {a, b}});
+}
+
+Term Terms::concat(std::vector<Term> parts) {
+  std::vector<Term> flat;
+  const auto push = [&](Term t) {
+    if (!flat.empty()) {
+      const Node high = nodes_[flat.back()], low = nodes_[t];
+      if (high.kind == Kind::kConst && low.kind == Kind::kConst) {
+        flat.back() = constant(unsigned(high.width) + low.width, high.value << (low.width & 63) | low.value);
+        return;
+      }
+      const auto slice = [&](Term x, const Node& n) {
+        return n.kind == Kind::kExtract ? std::pair{n.args[0], n.value} : std::pair{x, uint64_t{0}};
+      };
+      const auto [ht, hl] = slice(flat.back(), high);
+      const auto [lt, ll] = slice(t, low);
+      if (ht == lt && hl == ll + low.width) {
+        flat.back() = extract(ht, unsigned(ll), unsigned(high.width) + low.width);
+        return;
+      }
+      if (high.kind == Kind::kIte && low.kind == Kind::kIte && high.args[0] == low.args[0]) {
+        flat.back() = ite(high.args[0], concat({high.args[1], low.args[1]}), concat({high.args[2], low.args[2]}));
+        return;
+      }
+    }
+    flat.push_back(t);
+  };
+  unsigned total = 0;
+  for (Term part : parts) {
+    if (part == ~Term{0}) continue;
+    const Node n = nodes_[part];
+    total += n.width;
+    if (n.kind == Kind::kConcat) {
+      for (Term t : n.args) push(t);
+    } else {
+      push(part);
+    }
+  }
+  CHECK(total >= 1 && total <= 64);
+  if (flat.size() == 1) return flat[0];
+  return intern({Kind::kConcat, uint8_t(total), 0, std::move(flat)});
+}
+
+Term Terms::extract(Term t, unsigned low, unsigned w) {
+  const Node n = nodes_[t];
+  CHECK(w >= 1 && low + w <= n.width);
+  if (w == n.width) return t;
+  switch (n.kind) {
+    case Kind::kConst:
+      return constant(w, n.value >> low);
+    case Kind::kExtract:
+      return extract(n.args[0], unsigned(n.value) + low, w);
+    case Kind::kConcat: {
+      std::vector<Term> parts;
+      unsigned at = n.width;
+      for (Term arg : n.args) {
+        const unsigned aw = width(arg);
+        at -= aw;  // arg holds bits at .. at + aw - 1
+        const unsigned from = std::max(at, low), to = std::min(at + aw, low + w);
+        if (from < to) parts.push_back(extract(arg, from - at, to - from));
+      }
+      return concat(std::move(parts));
+    }
+    case Kind::kAnd:
+    case Kind::kOr:
+    case Kind::kXor:
+      return bitwise(n.kind, extract(n.args[0], low, w), extract(n.args[1], low, w));
+    case Kind::kIte:
+      return ite(n.args[0], extract(n.args[1], low, w), extract(n.args[2], low, w));
+    case Kind::kSum:
+      // Single bytes are left as slices: they are what memory holds, and have to come together again.
+      if (low == 0 && w > 8) {
+        Term sum = constant(w, n.value);
+        for (size_t i = 0; i < n.args.size(); i++) sum = linear(sum, 1, extract(n.args[i], 0, w), n.coefs[i], 0);
+        return sum;
+      }
+      break;
+    case Kind::kMul:
+      if (low == 0 && w > 8) return mul(extract(n.args[0], 0, w), extract(n.args[1], 0, w));
+      break;
+    case Kind::kSext: {
+      const unsigned inner = width(n.args[0]);
+      if (low + w <= inner) return extract(n.args[0], low, w);
+      if (low < inner) return sext(extract(n.args[0], low, inner - low), w);
+      break;
+    }
+    default:
+      break;
+  }
+  return intern({Kind::kExtract, uint8_t(w), low, {t}});
+}
+
+Term Terms::zext(Term t, unsigned w) { return width(t) == w ? t : concat({constant(w - width(t), 0), t}); }
+
+Term Terms::sext(Term t, unsigned w) {
+  const Node n = nodes_[t];
+  if (n.width == w) return t;
+  if (n.kind == Kind::kConst) return constant(w, uint64_t(int64_t(n.value << (64 - n.width)) >> (64 - n.width)));
+  if (n.kind == Kind::kSext) return sext(n.args[0], w);
+  if (n.kind == Kind::kConcat && nodes_[n.args[0]].kind == Kind::kConst &&
+      (nodes_[n.args[0]].value >> (nodes_[n.args[0]].width - 1)) == 0)
+    return zext(t, w);
+  if (n.kind == Kind::kIte) return ite(n.args[0], sext(n.args[1], w), sext(n.args[2], w));
+  return intern({Kind::kSext, uint8_t(w), 0, {t}});
+}
+
+Term Terms::ite(Term c, Term a, Term b) {
+  CHECK(width(a) == width(b) && width(c) == 1);
+  if (is_const(c)) return value(c) ? a : b;
+  if (a == b) return a;
+  if (nodes_[c].kind == Kind::kNot) return ite(nodes_[c].args[0], b, a);
+  if (width(a) == 1) {
+    if (is_const(a)) return value(a) ? either(c, b) : both(negate(c), b);
+    if (is_const(b)) return value(b) ? either(negate(c), a) : both(c, a);
+  }
+  if (nodes_[a].kind == Kind::kIte && nodes_[a].args[0] == c) return ite(c, nodes_[a].args[1], b);
+  if (nodes_[b].kind == Kind::kIte && nodes_[b].args[0] == c) return ite(c, a, nodes_[b].args[2]);
+  return intern({Kind::kIte, uint8_t(width(a)), 0, {c, a, b}});
+}
+
+uint64_t Terms::upper_bound(Term t) const {
+  if (nodes_[t].kind == Kind::kConst) return nodes_[t].value;
+  if (auto it = bounds_.find(t); it != bounds_.end()) return it->second;
+  const uint64_t bound = find_bound(t);
+  bounds_[t] = bound;
+  return bound;
+}
+
+uint64_t Terms::find_bound(Term t) const {
+  const Node& n = nodes_[t];
+  const uint64_t mask = mask_of(n.width);
+  switch (n.kind) {
+    case Kind::kConst:
+      return n.value;
+    case Kind::kConcat: {
+      const Node& high = nodes_[n.args[0]];
+      const unsigned rest = n.width - high.width;
+      const uint64_t top = high.kind == Kind::kConst ? high.value : upper_bound(n.args[0]);
+      return rest >= 64 ? mask : (top << rest | mask_of(rest)) & mask;
+    }
+    case Kind::kIte:
+      return std::max(upper_bound(n.args[1]), upper_bound(n.args[2]));
+    case Kind::kAnd:
+      return std::min(upper_bound(n.args[0]), upper_bound(n.args[1]));
+    case Kind::kUrem:
+      return is_const(n.args[1]) && value(n.args[1]) ? value(n.args[1]) - 1 : mask;
+    case Kind::kUdiv:
+    case Kind::kLshr:
+      return upper_bound(n.args[0]);
+    case Kind::kSum: {
+      unsigned __int128 sum = n.value;
+      for (size_t i = 0; i < n.args.size() && sum <= mask; i++)
+        sum += (unsigned __int128)(n.coefs[i]) * upper_bound(n.args[i]);
+      return sum > mask ? mask : uint64_t(sum);
+    }
+    default:
+      return mask;
+  }
+}
+
+Term Terms::rewrite(Term t, const std::function<int(Term)>& known, std::unordered_map<Term, Term>& cache) {
+  if (auto it = cache.find(t); it != cache.end()) return it->second;
+  const Node n = nodes_[t];
+  Term result = t;
+  int truth = n.width == 1 && n.kind != Kind::kConst ? known(t) : -1;
+  if (truth >= 0) {
+    result = truth ? true_ : false_;
+  } else if (!n.args.empty() && n.kind != Kind::kByte) {
+    std::vector<Term> args = n.args;
+    for (Term& arg : args) arg = rewrite(arg, known, cache);
+    if (args != n.args) result = rebuild(n, args);
+  }
+  cache[t] = result;
+  return result;
+}
+
+Term Terms::rebuild(const Node& n, const std::vector<Term>& args) {
+  switch (n.kind) {
+    case Kind::kSum: {
+      Term sum = constant(n.width, n.value);
+      for (size_t i = 0; i < args.size(); i++) sum = linear(sum, 1, args[i], n.coefs[i], 0);
+      return sum;
+    }
+    case Kind::kMul:
+      return mul(args[0], args[1]);
+    case Kind::kUdiv:
+    case Kind::kUrem:
+    case Kind::kSdiv:
+    case Kind::kSrem:
+      return divide(n.kind, args[0], args[1]);
+    case Kind::kAnd:
+    case Kind::kOr:
+    case Kind::kXor:
+      return bitwise(n.kind, args[0], args[1]);
+    case Kind::kNot:
+      return negate(args[0]);
+    case Kind::kShl:
+    case Kind::kLshr:
+    case Kind::kAshr:
+      return shift(n.kind, args[0], args[1]);
+    case Kind::kConcat:
+      return concat(args);
+    case Kind::kExtract:
+      return extract(args[0], unsigned(n.value), n.width);
+    case Kind::kSext:
+      return sext(args[0], n.width);
+    case Kind::kIte:
+      return ite(args[0], args[1], args[2]);
+    case Kind::kEq:
+      return eq(args[0], args[1]);
+    case Kind::kUlt:
+      return ult(args[0], args[1]);
+    case Kind::kSlt:
+      return slt(args[0], args[1]);
+    default: {
+      Node copy = n;
+      copy.args = args;
+      return intern(std::move(copy));
+    }
+  }
+}
+
+std::string Terms::to_text(Term t, int depth) const {
+  const Node& n = nodes_[t];
+  static constexpr const char* kNames[] = {"const", "sym",    "byte",    "apply", "+",   "*",  "/",  "%",
+                                           "s/",    "s%",     "&",       "|",     "^",   "!",  "<<", ">>",
+                                           "s>>",   "concat", "extract", "sext",  "ite", "==", "<",  "s<"};
+  if (n.kind == Kind::kConst) return fmt::format("{:#x}", n.value);
+  if (n.kind == Kind::kSymbol) return name(t);
+  if (depth == 0) return "…";
+  std::string out = n.kind == Kind::kApply ? name(t) : kNames[int(n.kind)];
+  if (n.kind == Kind::kByte || n.kind == Kind::kExtract) out += fmt::format("{}", n.value);
+  out += "(";
+  for (size_t i = 0; i < n.args.size(); i++) {
+    out += i ? ", " : "";
+    if (n.kind == Kind::kSum && n.coefs[i] != 1) out += fmt::format("{}*", int64_t(n.coefs[i]));
+    out += to_text(n.args[i], depth - 1);
+  }
+  if (n.kind == Kind::kSum && n.value) out += fmt::format(", {}", int64_t(n.value));
+  return out + ")";
+}
+
+}  // namespace xnic::compile::prove
