@@ -116,6 +116,7 @@ class Terms {
   Term eq_const(Term a, uint64_t c);
   bool apart(Term a, Term b) const;
   Term order(Kind kind, Term a, Term b);
+  Term order_addresses(Term a, Term b);
   Term rebuild(const Node& n, const std::vector<Term>& args);
   uint64_t find_bound(Term t) const;
   bool small(const std::vector<std::pair<Term, uint64_t>>& parts, uint64_t constant) const;

@@ -180,6 +180,42 @@ bool Terms::small(const std::vector<std::pair<Term, uint64_t>>& parts, uint64_t 
          std::all_of(parts.begin(), parts.end(), [&](const auto& p) { return upper_bound(p.first) < kSmall; });
 }
 
+// a < b, 64 bits, where both have something in common that can leave: the base of one object (addresses of an object
+// do not wrap around), or constants of small sums. ~0 if there is nothing.
+Term Terms::order_addresses(Term a, Term b) {
+  const auto split = [&](Term t, Term& base, uint64_t& c) {
+    std::vector<std::pair<Term, uint64_t>> rest;
+    const Node n = nodes_[t];
+    base = ~Term{0}, c = 0;
+    if (n.kind == Kind::kSum) {
+      c = n.value;
+      for (size_t i = 0; i < n.args.size(); i++) {
+        if (n.coefs[i] == 1 && is_pointer(n.args[i]) && base == ~Term{0}) {
+          base = n.args[i];
+        } else {
+          rest.emplace_back(n.args[i], n.coefs[i]);
+        }
+      }
+    } else if (is_pointer(t)) {
+      base = t;
+    }
+    return rest;
+  };
+  Term base_a, base_b;
+  uint64_t ca, cb;
+  const auto rest_a = split(a, base_a, ca), rest_b = split(b, base_b, cb);
+  if (base_a != ~Term{0} && base_a == base_b && small(rest_a, ca) && small(rest_b, cb))
+    return order(Kind::kUlt, sub(a, base_a), sub(b, base_b));
+  // x + c < y + d with small parts: the lesser constant leaves both sides.
+  const uint64_t common = std::min(ca, cb);
+  if (common > 0 && base_a == ~Term{0} && base_b == ~Term{0} && small(rest_a, ca) && small(rest_b, cb) &&
+      nodes_[a].kind == Kind::kSum && nodes_[b].kind == Kind::kSum)
+    return order(Kind::kUlt, plus(a, 0 - common), plus(b, 0 - common));
+  if (nodes_[a].kind == Kind::kSum && is_const(b) && base_a == ~Term{0} && ca > 0 && small(rest_a, ca))
+    return value(b) <= ca ? false_ : order(Kind::kUlt, plus(a, 0 - ca), constant(64, value(b) - ca));
+  return ~Term{0};
+}
+
 Term Terms::order(Kind kind, Term a, Term b) {
   const unsigned w = width(a);
   const uint64_t mask = mask_of(w);
@@ -219,38 +255,8 @@ Term Terms::order(Kind kind, Term a, Term b) {
       cut > 0 && (nodes_[a].kind == Kind::kConcat || nodes_[b].kind == Kind::kConcat) &&
       (is_const(a) || nodes_[a].kind == Kind::kConcat) && (is_const(b) || nodes_[b].kind == Kind::kConcat))
     return order(kind, extract(a, 0, w - cut), extract(b, 0, w - cut));
-  // Addresses of one object: its base goes away.
   if (w == 64) {
-    const auto split = [&](Term t, Term& base, uint64_t& c) {
-      std::vector<std::pair<Term, uint64_t>> rest;
-      const Node n = nodes_[t];
-      base = ~Term{0}, c = 0;
-      if (n.kind == Kind::kSum) {
-        c = n.value;
-        for (size_t i = 0; i < n.args.size(); i++) {
-          if (n.coefs[i] == 1 && is_pointer(n.args[i]) && base == ~Term{0}) {
-            base = n.args[i];
-          } else {
-            rest.emplace_back(n.args[i], n.coefs[i]);
-          }
-        }
-      } else if (is_pointer(t)) {
-        base = t;
-      }
-      return rest;
-    };
-    Term base_a, base_b;
-    uint64_t ca, cb;
-    const auto rest_a = split(a, base_a, ca), rest_b = split(b, base_b, cb);
-    if (base_a != ~Term{0} && base_a == base_b && small(rest_a, ca) && small(rest_b, cb))
-      return order(kind, sub(a, base_a), sub(b, base_b));
-    // x + c < y + d with small parts: the lesser constant leaves both sides.
-    const uint64_t common = std::min(ca, cb);
-    if (common > 0 && base_a == ~Term{0} && base_b == ~Term{0} && small(rest_a, ca) && small(rest_b, cb) &&
-        nodes_[a].kind == Kind::kSum && nodes_[b].kind == Kind::kSum)
-      return order(kind, plus(a, 0 - common), plus(b, 0 - common));
-    if (nodes_[a].kind == Kind::kSum && is_const(b) && base_a == ~Term{0} && ca > 0 && small(rest_a, ca))
-      return value(b) <= ca ? false_ : order(kind, plus(a, 0 - ca), constant(w, value(b) - ca));
+    if (const Term shorter = order_addresses(a, b); shorter != ~Term{0}) return shorter;
   }
   return intern({kind, 1, 0, {a, b}});
 }
