@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// prove_programs [--timeout MS] [--mode regions|full] OBJECT...: for every program of the objects, its direct
-// translation and what the prover says of it. Exits with 1 when one is not proved.
+// prove_programs [--direct] [--off PASS]... [--lanes N] [--timeout MS] [--mode regions|full] [--listing] OBJECT...: for
+// every program of the objects, its image for the hXDP core (--direct: operation by operation, without the compiler)
+// and what the prover says of it. Exits with 1 when one is not proved.
 #include <fmt/core.h>
 
-#include <cstring>
 #include <filesystem>
+#include <string>
+#include <string_view>
 
+#include "arch/hxdp/text.hpp"
+#include "compile/pipeline.hpp"
 #include "compile/prove/prove.hpp"
 #include "device/device.hpp"
 #include "device/object.hpp"
@@ -16,17 +20,30 @@ namespace {
 
 constexpr const char* kStatus[] = {"proved", "REFUTED", "undecided"};
 
-bool prove_one(const std::string& name, const device::ProgramReport& program, const ProveOptions& options) {
+struct Job {
+  ProveOptions prove{};
+  HxdpOptions compile{};
+  bool direct = false;
+  bool listing = false;
+};
+
+base::Result<arch::hxdp::Image> image_of(const device::ProgramReport& program, const Job& job) {
+  if (job.direct) return testing::direct(*program.program, *program.facts);
+  return compile_hxdp(*program.program, *program.facts, job.compile);
+}
+
+bool prove_one(const std::string& name, const device::ProgramReport& program, const Job& job) {
   if (!program.accepted) {
     fmt::print("{:22} not accepted\n", name);
     return false;
   }
-  auto image = testing::direct(*program.program, *program.facts);
+  auto image = image_of(program, job);
   if (!image) {
     fmt::print("{:22} {}\n", name, image.error().message());
     return false;
   }
-  const ProofReport report = prove(*program.program, *program.facts, *image, options);
+  if (job.listing) fmt::print("{}", arch::hxdp::listing(*image, true));
+  const ProofReport report = prove(*program.program, *program.facts, *image, job.prove);
   fmt::print("{:22} {:5} {:5} {:9} {:8} {:7} {:9} {:7}\n", name, program.program->insns.size(), image->rows.size(),
              kStatus[int(report.status)], report.regions.size(), report.states, report.solver_checks, report.time_ms);
   if (report.status != ProofStatus::kProved) fmt::print("{}\n", report.summary());
@@ -34,20 +51,28 @@ bool prove_one(const std::string& name, const device::ProgramReport& program, co
   return report.status == ProofStatus::kProved;
 }
 
+// Takes the option at argv[i] into `job`; false if it is none.
+bool option(Job& job, int argc, char** argv, int& i) {
+  const std::string_view word = argv[i];
+  if (word == "--direct") return job.direct = true;
+  if (word == "--listing") return job.listing = true;
+  if (i + 1 >= argc) return false;
+  if (word == "--timeout") return job.prove.timeout_ms = uint32_t(std::stoul(argv[++i])), true;
+  if (word == "--lanes") return job.compile.parameters.lanes = uint32_t(std::stoul(argv[++i])), true;
+  if (word == "--off") return job.compile.off.emplace_back(argv[++i]), true;
+  if (word != "--mode") return false;
+  job.prove.mode = std::string_view(argv[++i]) == "regions" ? ProofMode::kRegions : ProofMode::kFull;
+  return true;
+}
+
 int run(int argc, char** argv) {
   bool all = true;
-  ProveOptions options;
+  Job job;
+  job.compile.parameters.rows = arch::hxdp::kMaxRows;
   fmt::print("{:22} {:>5} {:>5} {:9} {:>8} {:>7} {:>9} {:>7}\n", "program", "slots", "rows", "status", "regions",
              "states", "questions", "ms");
   for (int i = 1; i < argc; i++) {
-    if (std::strcmp(argv[i], "--timeout") == 0 && i + 1 < argc) {
-      options.timeout_ms = uint32_t(std::stoul(argv[++i]));
-      continue;
-    }
-    if (std::strcmp(argv[i], "--mode") == 0 && i + 1 < argc) {
-      options.mode = std::strcmp(argv[++i], "regions") == 0 ? ProofMode::kRegions : ProofMode::kFull;
-      continue;
-    }
+    if (option(job, argc, argv, i)) continue;
     device::Device device;
     const auto reports = device::Object::check(device, argv[i]);
     if (!reports) {
@@ -57,7 +82,7 @@ int run(int argc, char** argv) {
     }
     for (const auto& program : *reports) {
       const std::string file = std::filesystem::path(argv[i]).stem().stem();
-      all &= prove_one(reports->size() == 1 ? file : file + ":" + program.name, program, options);
+      all &= prove_one(reports->size() == 1 ? file : file + ":" + program.name, program, job);
     }
   }
   return all ? 0 : 1;
