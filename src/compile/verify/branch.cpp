@@ -194,6 +194,25 @@ void Walk::learn_packet_bounds(const Jump& insn, const Register& dst, const Regi
   }
 }
 
+namespace {
+
+// What a look-up's result is once it is known not to be null: a value of a map of maps is a map, one of an xskmap is a
+// socket (struct bpf_xdp_sock: the queue id).
+void become_pointer(Register& reg) {
+  reg.maybe_null = false;
+  if (reg.kind != Kind::kMapValue) return;
+  if (reg.spec->inner) {
+    reg.kind = Kind::kMap;
+    reg.lookup = reg.id;
+    reg.spec = reg.spec->inner.get();
+  } else if (reg.spec->type == kMapXskmap) {
+    reg.kind = Kind::kSocket;
+    reg.mem_size = 4;
+  }
+}
+
+}  // namespace
+
 // `pointer` was compared with null: every register with the same identity is now either a pointer or zero.
 void Walk::resolve_null(State& state, const Register& tested, bool is_null) {
   const Register pointer = tested;
@@ -205,30 +224,10 @@ void Walk::resolve_null(State& state, const Register& tested, bool is_null) {
       other = Register::constant(0);
       return;
     }
-    other.maybe_null = false;
-    if (other.kind == Kind::kMapValue && other.spec->inner) {
-      // A value of a map of maps is a map.
-      other.kind = Kind::kMap;
-      other.lookup = other.id;
-      other.spec = other.spec->inner.get();
-    }
-    if (other.kind == Kind::kMapValue && other.spec->type == kMapXskmap) {
-      other.kind = Kind::kSocket;  // struct bpf_xdp_sock: the queue id
-      other.mem_size = 4;
-    }
+    become_pointer(other);
     const bool keeps_identity = other.kind == Kind::kMapValue && other.spec->spin_lock_offset >= 0;
     if (!keeps_identity && other.ref == 0) other.id = 0;
   });
-}
-
-// One pointer equals another that cannot be null: then it is not null either.
-void Walk::learn_not_null(Register& maybe) {
-  maybe.maybe_null = false;
-  if (maybe.kind == Kind::kMapValue && maybe.spec->inner) {
-    maybe.kind = Kind::kMap;
-    maybe.lookup = maybe.id;
-    maybe.spec = maybe.spec->inner.get();
-  }
 }
 
 bool Walk::execute(const Jump& insn) {
@@ -287,7 +286,8 @@ bool Walk::execute(const Jump& insn) {
   } else if (dst.is_pointer() && src.is_pointer() && equality && dst.maybe_null != src.maybe_null &&
              is_packet(dst) == is_packet(src)) {
     State& equal = insn.op == JumpOp::kEq ? taken : state_;
-    learn_not_null(equal.top().regs[static_cast<size_t>(dst.maybe_null ? d : s)]);
+    // One pointer equals another that cannot be null: then it is not null either.
+    become_pointer(equal.top().regs[static_cast<size_t>(dst.maybe_null ? d : s)]);
   } else {
     learn_packet_bounds(insn, dst, src, taken);
   }

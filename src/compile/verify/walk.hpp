@@ -111,7 +111,6 @@ class Walk {
   void learn_packet_bounds(const Jump& insn, const Register& dst, const Register& src, State& taken);
   void prove_packet(State& state, const Register& pointer, bool open);
   void resolve_null(State& state, const Register& pointer, bool is_null);
-  void learn_not_null(Register& maybe);
 
   // --- memory.cpp ---
   // Accesses [reg + offset, +size). `value`: register loaded or stored, -1 for none. `sign`: a load extends its sign.
