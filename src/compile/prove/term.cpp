@@ -312,6 +312,7 @@ Term Terms::rewrite(Term t, const std::function<int(Term)>& known, std::unordere
     std::vector<Term> args = n.args;
     for (Term& arg : args) arg = rewrite(arg, known, cache);
     if (args != n.args) result = rebuild(n, args);
+    if (auto tag = tags_.find(t); tag != tags_.end()) tags_.emplace(result, tag->second);
   }
   cache[t] = result;
   return result;

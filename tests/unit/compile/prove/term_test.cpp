@@ -212,6 +212,17 @@ TEST(Terms, RewritingKnownConditionsKeepsTheMeaning) {
   }
 }
 
+TEST(Terms, RewritingKeepsPointersPointers) {
+  Terms t;
+  const Term c = t.fresh(1, "c"), a = t.fresh(32, "a"), b = t.fresh(32, "b");
+  const Term pointer = t.pointer_apply("value", {t.ite(c, a, b)}, 7);
+  std::unordered_map<Term, Term> cache;
+  const Term rewritten = t.rewrite(pointer, [&](Term x) { return x == c ? 1 : -1; }, cache);
+  ASSERT_TRUE(t.is_pointer(rewritten));
+  EXPECT_EQ(t.tag(rewritten), 7);
+  EXPECT_EQ(rewritten, t.pointer_apply("value", {a}, 7));
+}
+
 TEST(Terms, BringMemoryBackTogether) {
   Terms t;
   const Term x = t.fresh(64, "x");
