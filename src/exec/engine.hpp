@@ -42,6 +42,7 @@ struct RunContext {
 // What a model of a card says about time; the time of the host has no meaning there.
 struct ModelledTime {
   uint64_t clock_hz = 0;
+  uint32_t rows = 0;    // of the program's image
   uint64_t cycles = 0;  // from the first packet's arrival until the last one was gone
   uint64_t latency_p50_cycles = 0;
   uint64_t latency_p99_cycles = 0;

@@ -36,6 +36,7 @@ struct RunOptions {
   uint64_t repeat = 1;
   uint64_t limit = 0;  // 0: none
   bool json = false;
+  std::vector<std::string> card;  // KEY=VALUE of the hxdp card
 };
 int run(const RunOptions& options);
 
@@ -52,6 +53,41 @@ struct DisasmOptions {
   std::string program_name;
 };
 int disasm(const DisasmOptions& options);
+
+struct CompileOptions {
+  std::string object;
+  std::string program_name;
+  std::string target = "hxdp";
+  std::string output;  // image file; empty: none
+  bool listing = false;
+  std::vector<std::string> card;
+};
+int compile(const CompileOptions& options);
+
+struct ExplainOptions {
+  std::string object;
+  std::string program_name;
+  std::string target = "hxdp";
+  std::string input;
+  std::vector<std::string> maps;
+  std::vector<std::string> card;
+};
+int explain(const ExplainOptions& options);
+
+struct SweepOptions {
+  std::string object;
+  std::string program_name;
+  std::string input;
+  std::vector<std::string> maps;
+  uint64_t repeat = 1;
+  std::vector<uint32_t> lanes = {1, 2, 4, 8};
+  std::vector<uint32_t> cores = {1, 2, 4};
+  std::vector<uint32_t> frame_bytes = {32};
+  std::vector<double> clock_mhz = {156.25};
+  bool csv = false;
+  std::vector<std::string> card;
+};
+int sweep(const SweepOptions& options);
 
 struct GenOptions {
   std::string output = "-";

@@ -275,7 +275,7 @@ Result<void> Session::run(size_t count) {
 
 Result<JobResult> run_job(device::Device& device, const std::string& object, const std::string& trace,
                           const RunOptions& options, std::optional<nic::port::PcapngWriter>& output,
-                          ordered_json* map_dump) {
+                          ordered_json* map_dump, const std::function<void(Session&)>& inspect) {
   XNIC_ASSIGN(FrameSource source, FrameSource::open(trace, options.repeat, options.limit));
   XNIC_ASSIGN(Sessions sessions, open_sessions(device, object, options));
   JobResult result;
@@ -304,6 +304,9 @@ Result<JobResult> run_job(device::Device& device, const std::string& object, con
     if (result.reference.empty() || i == sessions.reference) continue;
     XNIC_TRY(compare_maps(sessions.list[sessions.reference], sessions.list[i],
                           sessions.names[sessions.reference] + " | " + sessions.names[i], result));
+  }
+  for (Session& session : sessions.list) {
+    if (inspect) inspect(session);
   }
   if (map_dump != nullptr) {
     XNIC_ASSIGN(*map_dump, dump_maps(sessions.list[0]));

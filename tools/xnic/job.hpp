@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -64,9 +65,10 @@ void compare_packets(const Session& reference, const Session& session, const std
 // Every map that can be walked, whatever the order of its elements. Errors: kIo of the kernel's maps.
 base::Result<void> compare_maps(Session& reference, Session& session, const std::string& names, JobResult& result);
 
+// `inspect` sees each session when all packets are through.
 base::Result<JobResult> run_job(device::Device& device, const std::string& object, const std::string& trace,
                                 const RunOptions& options, std::optional<nic::port::PcapngWriter>& output,
-                                nlohmann::ordered_json* map_dump);
+                                nlohmann::ordered_json* map_dump, const std::function<void(Session&)>& inspect = {});
 
 // The table for people, and the documented JSON for machines.
 std::string result_table(const std::vector<JobResult>& results);

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "xnic/card.hpp"
 #include "xnic/command.hpp"
 
 namespace xnic::tools {
@@ -28,7 +29,7 @@ void add_run(CLI::App& app, RunOptions& options) {
   run->add_option("PROG.o", options.programs, "XDP objects")->required();
   run->add_option("--in", options.inputs, "Captures (pcap or pcapng, Ethernet); - is standard input")->required();
   run->add_option("--program", options.program_name, "Program in the object, by function name or section");
-  run->add_option("--engine", options.engines, "Engines to run, separated by commas: interp, kernel")
+  run->add_option("--engine", options.engines, "Engines to run, separated by commas: interp, kernel, hxdp")
       ->delimiter(',')
       ->capture_default_str();
   run->add_option("--compare", options.compare, "Compare verdict, bytes and maps of every engine with this one");
@@ -42,11 +43,13 @@ void add_run(CLI::App& app, RunOptions& options) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   run->add_option("--limit", options.limit, "Stop after this many packets of each capture");
+  run->add_option("--card", options.card, card_help());
   run->add_flag("--json", options.json, "Machine-readable output (schema: docs/run-json.md)");
   run->footer(
       "Examples:\n"
       "  xnic run build/release/programs/xdp1.bpf.o --in data/traces/5_flows_64_bytes.pcap\n"
       "  xnic run fw.o --in a.pcap --engine interp --compare kernel      (kernel needs root)\n"
+      "  xnic run fw.o --in a.pcap --engine interp,hxdp --compare interp --card lanes=8 --card cores=2\n"
       "  xnic gen --flows 1000 --sizes imix | xnic run fw.o --in - --out after.pcapng\n"
       "  xnic run lb.o --in a.pcap --map vips=vips.json --dump-maps");
 }
@@ -85,6 +88,40 @@ void add_others(CLI::App& app, CheckOptions& check, DisasmOptions& disasm, GenOp
       "Example:\n  xnic gen --protocols tcp,udp,udp6 --sizes imix --malformed 5 --count 100000 --out mix.pcapng");
 }
 
+void add_card_commands(CLI::App& app, CompileOptions& compile, ExplainOptions& explain, SweepOptions& sweep) {
+  const auto common = [](CLI::App* command, auto& options) {
+    command->add_option("PROG.o", options.object, "XDP object")->required();
+    command->add_option("--program", options.program_name, "Program in the object, by function name or section");
+    command->add_option("--card", options.card, card_help());
+  };
+  CLI::App* command = app.add_subcommand("compile", "Compile a program for a card");
+  common(command, compile);
+  command->add_option("--target", compile.target, "Card: hxdp")->capture_default_str()->check(CLI::IsMember({"hxdp"}));
+  command->add_option("-o,--out", compile.output, "Image file");
+  command->add_flag("--listing", compile.listing, "Print rows and lanes with the source lines beside them");
+  command->footer("Example:\n  xnic compile build/release/programs/xdp1.bpf.o --listing -o xdp1.hxdp");
+
+  command = app.add_subcommand("explain", "Say where a program's cycles go on a card, and what would help");
+  common(command, explain);
+  command->add_option("--target", explain.target, "Card: hxdp")->capture_default_str()->check(CLI::IsMember({"hxdp"}));
+  command->add_option("--in", explain.input, "Capture with the packets to explain")->required();
+  command->add_option("--map", explain.maps, "NAME=FILE.json: fill a map first, in bpftool's JSON form");
+  command->footer("Example:\n  xnic explain build/release/programs/xdp1.bpf.o --in a.pcap");
+
+  command = app.add_subcommand("sweep", "Measure a program on cards of many sizes");
+  common(command, sweep);
+  command->add_option("--in", sweep.input, "Capture")->required();
+  command->add_option("--map", sweep.maps, "NAME=FILE.json: fill a map first, in bpftool's JSON form");
+  command->add_option("--repeat", sweep.repeat, "Run the capture this many times")->check(CLI::PositiveNumber);
+  command->add_option("--lanes", sweep.lanes, "Lanes")->delimiter(',')->capture_default_str();
+  command->add_option("--cores", sweep.cores, "Cores")->delimiter(',')->capture_default_str();
+  command->add_option("--frame-bytes", sweep.frame_bytes, "Bus width in bytes")->delimiter(',')->capture_default_str();
+  command->add_option("--clock-mhz", sweep.clock_mhz, "Clock")->delimiter(',')->capture_default_str();
+  command->add_flag("--csv", sweep.csv, "Comma-separated values");
+  command->footer(
+      "Example:\n  xnic sweep build/release/programs/xdp1.bpf.o --in a.pcap --lanes 2,4,8 --cores 1,4 --csv");
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App app{"xnic: run, check and measure XDP programs on a network card made of software"};
   app.require_subcommand(1);
@@ -96,7 +133,11 @@ int parse_and_run(int argc, char** argv) {
   CheckOptions check_options;
   DisasmOptions disasm_options;
   GenOptions gen_options;
+  CompileOptions compile_options;
+  ExplainOptions explain_options;
+  SweepOptions sweep_options;
   add_run(app, run_options);
+  add_card_commands(app, compile_options, explain_options, sweep_options);
   add_others(app, check_options, disasm_options, gen_options);
   try {
     app.parse(argc, argv);
@@ -104,6 +145,9 @@ int parse_and_run(int argc, char** argv) {
     return app.exit(error) == 0 ? kExitOk : kExitBadInput;
   }
   if (app.got_subcommand("run")) return run(run_options);
+  if (app.got_subcommand("compile")) return compile(compile_options);
+  if (app.got_subcommand("explain")) return explain(explain_options);
+  if (app.got_subcommand("sweep")) return sweep(sweep_options);
   if (app.got_subcommand("check")) return check(check_options);
   if (app.got_subcommand("disasm")) return disasm(disasm_options);
   return gen(gen_options);

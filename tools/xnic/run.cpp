@@ -3,18 +3,52 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "device/hxdp_images.hpp"
+#include "xnic/card.hpp"
 #include "xnic/command.hpp"
 #include "xnic/job.hpp"
 
 namespace xnic::tools {
 namespace {
 
+// Time inside the engine: the host's, or the card's where the engine is a model.
+double run_ns(const exec::EngineCounters& counters) {
+  if (!counters.modelled) return static_cast<double>(counters.run_ns);
+  return static_cast<double>(counters.modelled->cycles) * 1e9 / static_cast<double>(counters.modelled->clock_hz);
+}
+
 double ns_per_packet(const exec::EngineCounters& counters) {
-  return counters.packets == 0 ? 0 : static_cast<double>(counters.run_ns) / static_cast<double>(counters.packets);
+  return counters.packets == 0 ? 0 : run_ns(counters) / static_cast<double>(counters.packets);
 }
 
 double packets_per_second(const exec::EngineCounters& counters) {
-  return counters.run_ns == 0 ? 0 : static_cast<double>(counters.packets) * 1e9 / static_cast<double>(counters.run_ns);
+  return run_ns(counters) == 0 ? 0 : static_cast<double>(counters.packets) * 1e9 / run_ns(counters);
+}
+
+double cycles_per_packet(const exec::EngineCounters& counters) {
+  return counters.packets == 0 ? 0
+                               : static_cast<double>(counters.modelled->cycles) / static_cast<double>(counters.packets);
+}
+
+double latency_ns(const exec::ModelledTime& time, uint64_t cycles) {
+  return static_cast<double>(cycles) * 1e9 / static_cast<double>(time.clock_hz);
+}
+
+// The card's figures, a line for each engine that is a model.
+std::string card_lines(const JobResult& result) {
+  std::string text;
+  for (const EngineResult& engine : result.engines) {
+    if (!engine.counters.modelled) continue;
+    const exec::ModelledTime& time = *engine.counters.modelled;
+    text += fmt::format(
+        "{} on {}: {} at {:.2f} MHz, {} rows: {:.2f} cycles/packet, {:.2f} Mpps, latency p50 {:.0f} ns, p99 {:.0f} "
+        "ns\n",
+        result.program, result.trace, engine.engine, static_cast<double>(time.clock_hz) / 1e6, time.rows,
+        cycles_per_packet(engine.counters), packets_per_second(engine.counters) / 1e6,
+        latency_ns(time, time.latency_p50_cycles), latency_ns(time, time.latency_p99_cycles));
+    if (time.faults != 0) text += fmt::format("{}: {} packets aborted by the card\n", engine.engine, time.faults);
+  }
+  return text;
 }
 
 // What a person wants to know beyond the table: differences and frames that were treated specially.
@@ -36,6 +70,8 @@ std::string remarks(const JobResult& result) {
 base::Result<int> run_all(const RunOptions& options) {
   device::Device device;
   device::install_device(&device);
+  XNIC_ASSIGN(const CardSettings settings, parse_card(options.card));
+  device::install_hxdp(settings.compile, settings.card);
   std::optional<nic::port::PcapngWriter> output;
   if (!options.output.empty()) {
     XNIC_ASSIGN(output, nic::port::PcapngWriter::create(options.output));
@@ -97,7 +133,7 @@ std::string result_table(const std::vector<JobResult>& results) {
     compared += result.packets_compared;
     different += result.packets_different;
     maps_different += result.maps_different;
-    notes += remarks(result);
+    notes += card_lines(result) + remarks(result);
   }
   text += notes;
   if (!results.empty() && !results.front().reference.empty()) {
@@ -120,6 +156,15 @@ nlohmann::ordered_json result_json(const JobResult& result) {
                        {"verdicts", verdicts},
                        {"ns_per_packet", ns_per_packet(engine.counters)},
                        {"packets_per_second", packets_per_second(engine.counters)}});
+    if (!engine.counters.modelled) continue;
+    const exec::ModelledTime& time = *engine.counters.modelled;
+    engines.back()["card"] = {{"clock_hz", time.clock_hz},
+                              {"rows", time.rows},
+                              {"cycles_per_packet", cycles_per_packet(engine.counters)},
+                              {"mpps", packets_per_second(engine.counters) / 1e6},
+                              {"latency_p50_ns", latency_ns(time, time.latency_p50_cycles)},
+                              {"latency_p99_ns", latency_ns(time, time.latency_p99_cycles)},
+                              {"faults", time.faults}};
   }
   nlohmann::ordered_json json = {{"program", result.program}, {"trace", result.trace}, {"engines", engines}};
   if (!result.reference.empty()) {

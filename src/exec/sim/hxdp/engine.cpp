@@ -53,6 +53,7 @@ EngineCounters Hxdp::counters() const {
   if (card_ == nullptr) return counters;
   const CardCounters card = card_->counters();
   counters.modelled = ModelledTime{.clock_hz = image_.parameters.clock_hz,
+                                   .rows = static_cast<uint32_t>(image_.rows.size()),
                                    .cycles = card.elapsed,
                                    .latency_p50_cycles = card.latency.percentile(50),
                                    .latency_p99_cycles = card.latency.percentile(99),
