@@ -142,6 +142,13 @@ uint32_t usable_cpu() {
   return cpu;
 }
 
+arch::ebpf::MapSpec creation_spec(arch::ebpf::MapSpec spec) {
+  // Creating a devmap sets the flag, and refuses it when given, as the kernel does.
+  if (spec.type == arch::ebpf::kMapDevmap || spec.type == arch::ebpf::kMapDevmapHash)
+    spec.flags &= ~uint32_t(arch::ebpf::kRdonlyProg);
+  return spec;
+}
+
 std::shared_ptr<exec::LoadedProgram> load_with_maps(std::shared_ptr<const arch::ebpf::Program> program,
                                                     uint64_t contents_seed,
                                                     std::shared_ptr<const arch::ebpf::Facts> facts) {
@@ -151,7 +158,7 @@ std::shared_ptr<exec::LoadedProgram> load_with_maps(std::shared_ptr<const arch::
     int error = 0;
     exec::maps::MapOptions options;
     options.cpus = uint32_t(sysconf(_SC_NPROCESSORS_CONF));
-    auto map = Map::create(spec, options, error);
+    auto map = Map::create(creation_spec(spec), options, error);
     CHECK(map != nullptr);
     fill_map(*map, rng);
     if (spec.type == arch::ebpf::kMapProgArray) fill_programs(*map, *program);

@@ -22,6 +22,9 @@ struct Comparison {
 // Puts entries into a fresh map that depend on the rng alone, with keys that random programs use.
 void fill_map(exec::maps::Map& map, base::Rng& rng);
 
+// What to create a map like one with this spec from: a map's own spec may hold flags that creation adds.
+arch::ebpf::MapSpec creation_spec(arch::ebpf::MapSpec spec);
+
 // Fresh maps for the program, with some entries that depend on the seed alone.
 std::shared_ptr<exec::LoadedProgram> load_with_maps(std::shared_ptr<const arch::ebpf::Program> program,
                                                     uint64_t contents_seed,

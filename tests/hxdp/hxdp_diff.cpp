@@ -63,10 +63,7 @@ std::shared_ptr<const exec::LoadedProgram> copy_maps(const exec::LoadedProgram& 
   base::Rng rng(seed);
   for (auto& map : copy->maps) {
     int error = 0;
-    arch::ebpf::MapSpec spec = map->spec();
-    if (spec.type == arch::ebpf::kMapDevmap || spec.type == arch::ebpf::kMapDevmapHash)
-      spec.flags &= ~uint32_t(arch::ebpf::kRdonlyProg);
-    auto fresh = exec::maps::Map::create(spec, {.cpus = map->cpus()}, error);
+    auto fresh = exec::maps::Map::create(creation_spec(map->spec()), {.cpus = map->cpus()}, error);
     if (fresh == nullptr) {
       fmt::print("map {} type {}: {}\n", map->spec().name, map->spec().type, error);
       return nullptr;
