@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <span>
@@ -40,7 +41,7 @@ int load(std::span<const RawInsn> program, std::string& log) {
 std::optional<uint32_t> test_run(int fd, const std::vector<uint8_t>& memory) {
   std::array<uint8_t, kPacketBytes> packet{};
   CHECK(memory.size() <= packet.size());
-  std::memcpy(packet.data(), memory.data(), memory.size());
+  std::copy(memory.begin(), memory.end(), packet.begin());
   bpf_attr attr;
   std::memset(&attr, 0, sizeof attr);
   attr.test.prog_fd = static_cast<uint32_t>(fd);

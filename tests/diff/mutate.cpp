@@ -27,10 +27,10 @@ void change(base::Rng& rng, std::vector<RawInsn>& raw) {
       insn.offset = int16_t(insn.offset + int16_t(rng.range(1, 8)) * (rng.chance(1, 2) ? 1 : -1));
       break;
     case 3:
-      insn.imm = rng.chance(1, 2) ? insn.imm + int32_t(rng.range(1, 16)) : int32_t(rng.next());
+      insn.imm = rng.chance(1, 2) ? int32_t(uint32_t(insn.imm) + uint32_t(rng.range(1, 16))) : int32_t(rng.next());
       break;
     case 4:
-      insn.imm = insn.imm - int32_t(rng.range(1, 16));
+      insn.imm = int32_t(uint32_t(insn.imm) - uint32_t(rng.range(1, 16)));
       break;
     case 5:
       insn.opcode = uint8_t(insn.opcode ^ (1u << rng.below(8)));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/check.hpp"
 #include "exec/maps/checks.hpp"
 
 namespace xnic::exec::maps {
@@ -16,6 +17,7 @@ namespace {
 constexpr uint32_t kIntermediate = 1u << 31;
 constexpr uint32_t kMaxAddressBytes = 256;
 constexpr uint64_t kNodeHeaderBytes = 40;  // sizeof(struct lpm_trie_node), part of the kernel's value limit
+constexpr uint64_t kResting = 64;          // nodes
 
 uint32_t prefix_of(uint32_t word) { return word & ~kIntermediate; }
 bool holds_value(uint32_t word) { return (word & kIntermediate) == 0; }
@@ -41,8 +43,9 @@ std::shared_ptr<Map> LpmTrieMap::make(const MapSpec& spec, const MapOptions& opt
     return nullptr;
   }
   std::shared_ptr<LpmTrieMap> map(new LpmTrieMap(spec, options));
-  // As many intermediate nodes as values at most, and one node for the update under way.
-  uint64_t capacity = uint64_t{spec.max_entries} * 2 + 1;
+  // As many intermediate nodes as values at most, one node for the update under way, and some that keep a removed
+  // value as it was for that many updates.
+  uint64_t capacity = uint64_t{spec.max_entries} * 2 + 1 + kResting;
   map->capacity_ = static_cast<uint32_t>(std::min<uint64_t>(capacity, UINT32_MAX - 1));
   if (capacity <= UINT32_MAX - 1 && map->nodes_.allocate_lazily(capacity * map->stride_)) return map;
   error = -ENOMEM;
@@ -120,11 +123,15 @@ LpmTrieMap::Place LpmTrieMap::find_place(const uint8_t* address, uint32_t prefix
 }
 
 uint32_t LpmTrieMap::make_node(const uint8_t* address, uint32_t prefix_and_kind) {
-  uint32_t number = free_;
-  if (number != 0)
-    free_ = at(number).free;
-  else
-    number = fresh_++;
+  uint32_t number = fresh_;
+  if (number <= capacity_) {
+    ++fresh_;
+  } else {
+    number = oldest_free_;
+    CHECK(number != 0);
+    oldest_free_ = at(number).free;
+    if (oldest_free_ == 0) newest_free_ = 0;
+  }
   Node& node = at(number);
   node.child[0].store(0, std::memory_order_relaxed);
   node.child[1].store(0, std::memory_order_relaxed);
@@ -139,8 +146,13 @@ uint32_t LpmTrieMap::make_node(const uint8_t* address, uint32_t prefix_and_kind)
 }
 
 void LpmTrieMap::free_node(uint32_t number) {
-  at(number).free = free_;
-  free_ = number;
+  at(number).free = 0;
+  if (newest_free_ != 0) {
+    at(newest_free_).free = number;
+  } else {
+    oldest_free_ = number;
+  }
+  newest_free_ = number;
 }
 
 int LpmTrieMap::check_room(uint64_t flags) const {

@@ -73,7 +73,11 @@ class LpmTrieMap final : public Map {
   Memory nodes_;
   Link root_{0};
   uint32_t fresh_ = 1;  // nodes from this number on were never used; under the lock
-  uint32_t free_ = 0;   // list of freed nodes; under the lock
+  // Queue of freed nodes, under the lock. The node freed first is used again first, and only when no fresh one is left:
+  // a program that holds a value while it replaces the key then still sees the old value, as in the kernel, which waits
+  // for an RCU period.
+  uint32_t oldest_free_ = 0;
+  uint32_t newest_free_ = 0;
   std::atomic<uint32_t> entries_{0};
   mutable std::atomic<uint32_t> version_{0};  // odd while a writer is at work
 };
