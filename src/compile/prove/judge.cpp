@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "compile/prove/prover.hpp"
 
@@ -10,6 +11,8 @@ namespace xnic::compile::prove {
 
 namespace {
 constexpr uint32_t kBranchMs = 2000;  // for a question whose answer only saves work
+constexpr uint32_t kFirstMs = 400;    // for a question that can still be parted
+constexpr int kMostSplits = 12;
 constexpr uint64_t kPacketShown = 256;
 }  // namespace
 
@@ -23,8 +26,8 @@ Judge::Judge(const Setting& setting, const ProveOptions& options, ProofReport& r
 bool Judge::out_of_time() const { return options_.mode == ProofMode::kFull && budget_ms() == 0; }
 
 uint32_t Judge::budget_ms() const {
-  if (options_.mode == ProofMode::kRegions) return options_.timeout_ms;
-  const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start_);
+  const auto from = options_.mode == ProofMode::kRegions ? region_start_ : start_;
+  const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - from);
   return uint64_t(spent.count()) >= options_.timeout_ms ? 0 : options_.timeout_ms - uint32_t(spent.count());
 }
 
@@ -41,6 +44,7 @@ int Judge::decide(Path& path, Term condition) {
   auto [it, fresh] = answers_.try_emplace({path.literals(), reduced}, -1);
   if (fresh) {
     std::vector<Term> all = path.literals();
+    region_start_ = std::chrono::steady_clock::now();
     const auto ask = [&](Term last) {
       all.push_back(last);
       const auto answer = solver_.check(all, std::min(kBranchMs, budget_ms()));
@@ -70,14 +74,50 @@ ProofRegion& Judge::region(const Product& at, arch::ebpf::Slot slot, const std::
   return report_.regions.back();
 }
 
+// Joined paths give large conditional values, and checksums over them are hard for a solver, while each way alone is
+// easy. So a question is parted: conjunctions into their parts, and, when the solver takes long, by a condition in it.
+Solver::Answer Judge::refute(const Path& path, Term condition, int splits) {
+  Terms& terms = s_.terms;
+  const Term reduced = reduce(path, condition);
+  if (path.decide(terms, reduced) == 1) return Solver::Answer::kUnsat;
+  const Node n = terms.node(reduced);
+  if (n.kind == Kind::kAnd && n.width == 1) {
+    const auto first = refute(path, n.args[0], splits);
+    return first == Solver::Answer::kUnsat ? refute(path, n.args[1], splits) : first;
+  }
+  std::vector<Term> all = path.literals();
+  all.push_back(terms.negate(reduced));
+  const Term way = splits > 0 ? condition_in(reduced) : ~Term{0};
+  const bool last = way == ~Term{0};
+  const auto answer = solver_.check(all, last ? budget_ms() : std::min(kFirstMs, budget_ms()));
+  if (answer != Solver::Answer::kUnknown || last || budget_ms() == 0) return answer;
+  for (Term side : {way, terms.negate(way)}) {
+    Path part = path;
+    part.assume(terms, side);
+    if (const auto half = refute(part, reduced, splits - 1); half != Solver::Answer::kUnsat) return half;
+  }
+  return Solver::Answer::kUnsat;
+}
+
+// The condition of the first conditional value in the term, breadth first; ~0 if there is none.
+Term Judge::condition_in(Term t) const {
+  std::vector<Term> queue = {t};
+  std::unordered_set<Term> seen = {t};
+  for (size_t i = 0; i < queue.size(); i++) {
+    const Node& n = s_.terms.node(queue[i]);
+    if (n.kind == Kind::kIte) return n.args[0];
+    for (Term arg : n.args) {
+      if (seen.insert(arg).second) queue.push_back(arg);
+    }
+  }
+  return ~Term{0};
+}
+
 bool Judge::require(const Product& at, arch::ebpf::Slot slot, Term condition, const std::string& what,
                     const std::string& otherwise) {
   ProofRegion& r = region(at, slot, what);
-  const Term reduced = reduce(at.path, condition);
-  if (at.path.decide(s_.terms, reduced) == 1) return true;
-  std::vector<Term> all = at.path.literals();
-  all.push_back(s_.terms.negate(reduced));
-  switch (solver_.check(all, budget_ms())) {
+  region_start_ = std::chrono::steady_clock::now();
+  switch (refute(at.path, condition, kMostSplits)) {
     case Solver::Answer::kUnsat:
       return true;
     case Solver::Answer::kSat:

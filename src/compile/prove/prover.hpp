@@ -31,6 +31,9 @@ class Judge {
  private:
   ProofRegion& region(const Product& at, arch::ebpf::Slot slot, const std::string& what);
   Counterexample counterexample();
+  // Is there an input on the path for which the condition does not hold?
+  Solver::Answer refute(const Path& path, Term condition, int splits);
+  Term condition_in(Term t) const;
   uint32_t budget_ms() const;
   Term reduce(const Path& path, Term t);
 
@@ -39,7 +42,7 @@ class Judge {
   ProofReport& report_;
   Solver solver_;
   std::map<std::pair<std::vector<Term>, Term>, int> answers_;
-  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point start_, region_start_;
   bool refuted_ = false;
 };
 
