@@ -308,7 +308,7 @@ Term Terms::rewrite(Term t, const std::function<int(Term)>& known, std::unordere
   int truth = n.width == 1 && n.kind != Kind::kConst ? known(t) : -1;
   if (truth >= 0) {
     result = truth ? true_ : false_;
-  } else if (!n.args.empty() && n.kind != Kind::kByte) {
+  } else if (!n.args.empty()) {
     std::vector<Term> args = n.args;
     for (Term& arg : args) arg = rewrite(arg, known, cache);
     if (args != n.args) result = rebuild(n, args);
