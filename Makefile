@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs run test bench bench-engines lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs run test bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
@@ -34,11 +34,12 @@ test-asan:
 	$(MAKE) test PRESET=asan
 
 ## bench: all benchmarks; bench-NAME: one. Tables, and the same rows in build/bench/NAME.json (docs/benchmarks.md)
-bench: $(patsubst bench/%.cpp,bench-%,$(wildcard bench/*.cpp))
+BENCHES = engines
+bench: $(BENCHES:%=bench-%)
 
-bench-engines: PRESET = release
-bench-engines: build
-	build/release/bin/bench_engines tests/programs build/release/programs build/bench/engines.json
+bench-%: PRESET = release
+bench-%: build
+	build/release/bin/bench_$* tests/programs build/release/programs build/bench/$*.json
 
 ## build: configure and compile (PRESET=release|debug|asan|fuzz)
 build: setup

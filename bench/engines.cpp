@@ -10,18 +10,15 @@
 // which holds two clock readings, about 100 ns; so batches of the program `pass` run in between, and the difference of
 // the medians is the figure. Longer repeats would average the readings away, but they run on the same frame again and
 // again, and programs that change it leave their main path. What is left below kResolutionNs is noise and not shown.
-#include <sched.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "program_case.hpp"
+#include "report.hpp"
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
@@ -38,34 +35,8 @@ constexpr int kWarmUp = 50;
 constexpr int kBatches = 1001;
 constexpr double kResolutionNs = 3;
 const std::string kEmptyProgram = "pass";
-
-// The behaviour case on each program's main path: verdict and maps stay the same however often it runs.
-const std::map<std::string, std::string> kMainCase = {
-    {"adjust_tail", "1514 bytes are answered"},
-    {"drop", "drops a datagram"},
-    {"katran_lb", "a known TCP connection stays with its real"},
-    {"katran_min", "a known flow goes to its real"},
-    {"nat44", "UDP: a known flow keeps its port"},
-    {"parser_v6_qinq", "QinQ"},
-    {"pass", "passes a datagram unchanged"},
-    {"rate_limiter", "the largest burst"},
-    {"redirect", "sends to interface 1 by default"},
-    {"redirect_map", "swaps, counts and redirects"},
-    {"router_ipv4", "through a gateway"},
-    {"rxq_info", "swaps MAC addresses when asked"},
-    {"simple_firewall", "UDP from the LAN counts on its flow"},
-    {"syncookie", "MSS 1460"},
-    {"tx", "returns a datagram with swapped MAC addresses"},
-    {"tx_ip_tunnel", "IPv4 UDP is encapsulated"},
-    {"xdp1", "IPv4 UDP"},
-    {"xdp2", "IPv4 UDP"},
-};
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
+// Engines that run here as fast as they can; the time of a model of a card is not the host's (bench/hxdp.cpp).
+constexpr std::string_view kEngines[] = {"interp", "kernel"};
 
 // One program with its case on one engine.
 class Setup {
@@ -119,18 +90,6 @@ class Setup {
   uint64_t random_state_ = 1;
 };
 
-Result<ordered_json> main_case(const fs::path& cases_dir, const std::string& program) {
-  const auto named = kMainCase.find(program);
-  if (named == kMainCase.end())
-    return make_error(ErrorKind::kBadInput, program, "has no main case yet: name one in bench/engines.cpp");
-  std::ifstream in(cases_dir / (program + ".json"));
-  const ordered_json document = ordered_json::parse(in, nullptr, false);
-  if (document.is_discarded()) return make_error(ErrorKind::kIo, program, "its cases cannot be read");
-  for (const auto& test : document["cases"])
-    if (test["name"] == named->second) return test;
-  return make_error(ErrorKind::kBadInput, program, "has no case '{}'", named->second);
-}
-
 // Null when the figure is below the resolution.
 using Figure = std::optional<double>;
 
@@ -152,67 +111,54 @@ Result<Figure> measure(device::Device& device, const std::string& engine, const 
   return figure < kResolutionNs ? Figure() : Figure(figure);
 }
 
-std::string text(const Figure& figure, int digits) {
-  return figure ? fmt::format("{:.{}f}", *figure, digits) : std::string("-");
-}
-ordered_json json(const Figure& figure) {
-  return figure ? ordered_json(std::round(*figure * 100) / 100) : ordered_json();
-}
+ordered_json json(const Figure& figure) { return figure ? ordered_json(*figure) : ordered_json(); }
 
-Result<ordered_json> rows(const fs::path& cases, const fs::path& programs, const std::vector<std::string>& engines) {
+Result<void> fill(Report& report, const fs::path& cases, const fs::path& programs,
+                  const std::vector<std::string>& engines) {
   device::Device device;
   device::install_device(&device);
   XNIC_ASSIGN(const ordered_json empty_test, main_case(cases, kEmptyProgram));
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(programs)) {
-    const std::string file = entry.path().filename().string();
-    if (file.ends_with(".bpf.o")) names.push_back(file.substr(0, file.size() - 6));
-  }
-  std::sort(names.begin(), names.end());
-  fmt::print("{:<16}{:>6}", "program", "bytes");
-  for (const auto& engine : engines) fmt::print("{:>12}", engine + "_ns");
-  fmt::print("{:>8}  {}\n", "ratio", "case");
-  ordered_json list = ordered_json::array();
-  for (const auto& name : names) {
+  report.print_head();
+  for (const auto& name : programs_in(programs)) {
     XNIC_ASSIGN(const ordered_json test, main_case(cases, name));
-    const size_t bytes = tests::packet_of(test, kFrameBytes).size();
-    ordered_json row = {{"program", name}, {"case", test["name"]}, {"bytes", bytes}, {"verdict", test["verdict"]}};
-    fmt::print("{:<16}{:>6}", name, bytes);
+    ordered_json row = {{"program", name},
+                        {"case", test["name"]},
+                        {"bytes", tests::packet_of(test, kFrameBytes).size()},
+                        {"verdict", test["verdict"]}};
     std::map<std::string, Figure> figures;
     for (const auto& engine : engines) {
       XNIC_ASSIGN(figures[engine], measure(device, engine, programs, name, test, empty_test));
       row[engine + "_ns"] = json(figures[engine]);
-      fmt::print("{:>12}", text(figures[engine], 1));
     }
     Figure ratio;
     if (figures["interp"] && figures["kernel"]) ratio = *figures["interp"] / *figures["kernel"];
     if (!row.contains("kernel_ns")) row["kernel_ns"] = nullptr;
     row["ratio"] = json(ratio);
-    fmt::print("{:>8}  {}\n", text(ratio, 1), test["name"].get<std::string>());
-    std::fflush(stdout);
-    list.push_back(std::move(row));
+    report.add(std::move(row));
   }
   device::install_device(nullptr);
-  return list;
+  return {};
 }
 
 int run(const fs::path& cases, const fs::path& programs, const fs::path& out) {
   std::vector<std::string> engines;
-  for (std::string_view name : exec::engine_names())
-    if (name != "kernel" || geteuid() == 0) engines.emplace_back(name);
-  if (geteuid() != 0) fmt::print("not root: the live kernel is left out\n");
-  auto result = rows(cases, programs, engines);
-  if (!result) {
-    fmt::print(stderr, "\nbench_engines: {}\n", result.error().message());
-    return 1;
+  std::vector<Column> columns = {{"program", 16}, {"bytes", 5}};
+  for (std::string_view name : kEngines) {
+    if (name == "kernel" && geteuid() != 0) continue;
+    engines.emplace_back(name);
+    columns.push_back({engines.back() + "_ns", 10});
   }
-  fmt::print("ratio: interp_ns / kernel_ns; -: less than {} ns\n", kResolutionNs);
-  fs::create_directories(out.parent_path());
-  std::ofstream file(out);
-  file << result->dump(2) << '\n';
-  file.close();
-  if (file) return 0;
-  fmt::print(stderr, "bench_engines: cannot write {}\n", out.string());
+  columns.push_back({"ratio", 6});
+  columns.push_back({"case", 1});
+  if (geteuid() != 0) fmt::print("not root: the live kernel is left out\n");
+  Report report(std::move(columns));
+  auto filled = fill(report, cases, programs, engines);
+  if (filled) {
+    fmt::print("ratio: interp_ns / kernel_ns; -: less than {} ns\n", kResolutionNs);
+    filled = report.write(out);
+  }
+  if (filled) return 0;
+  fmt::print(stderr, "\nbench_engines: {}\n", filled.error().message());
   return 1;
 }
 
@@ -224,9 +170,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: bench_engines CASES_DIR PROGRAMS_DIR OUT.json\n");
     return 2;
   }
-  cpu_set_t first;
-  CPU_ZERO(&first);
-  CPU_SET(0, &first);
-  sched_setaffinity(0, sizeof first, &first);
+  xnic::bench::pin_to_cpu(0);
   return xnic::bench::run(argv[1], argv[2], argv[3]);
 }
