@@ -33,13 +33,14 @@ test-corpus: build
 test-asan:
 	$(MAKE) test PRESET=asan
 
-## bench: all benchmarks; bench-NAME: one. Tables, and the same rows in build/bench/NAME.json (docs/benchmarks.md)
-BENCHES = engines
+## bench: all benchmarks; bench-NAME: one. Tables, and the same rows in build/bench/NAME.json (docs/benchmarks.md).
+##   ARGS: options of the benchmark, as in make bench-hxdp ARGS="--cpu v3 --no-proof"
+BENCHES = engines hxdp
 bench: $(BENCHES:%=bench-%)
 
 bench-%: PRESET = release
 bench-%: build
-	build/release/bin/bench_$* tests/programs build/release/programs build/bench/$*.json
+	build/release/bin/bench_$* tests/programs build/release/programs build/bench/$*.json $(ARGS)
 
 ## build: configure and compile (PRESET=release|debug|asan|fuzz)
 build: setup

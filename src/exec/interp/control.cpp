@@ -135,6 +135,12 @@ void run_loop(Machine& m, const Op* op) {
       scramble_dead_halves(m, op);
       op = op->handler(m, op);
     }
+  } else if (m.observer != nullptr) {
+    while (op != nullptr && m.budget != 0) {
+      --m.budget;
+      (*m.observer)({*m.code->loaded, m.slot(op), m.depth, m.r});
+      op = op->handler(m, op);
+    }
   } else {
     while (op != nullptr) {
       if (m.budget == 0) [[unlikely]]

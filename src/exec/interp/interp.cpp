@@ -54,6 +54,7 @@ void Interp::State::prepare(const LoadedProgram* loaded, const RunContext& conte
   machine.checked = options.checked;
   machine.check_facts = options.check_facts;
   machine.scramble = options.scramble_dead_halves;
+  machine.observer = options.observer ? &options.observer : nullptr;
   machine.context = reinterpret_cast<uint64_t>(machine.context_object);
   helpers::HelperContext& helper = machine.helper;
   helper.reset();

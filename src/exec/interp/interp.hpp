@@ -3,14 +3,24 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "exec/engine.hpp"
 
 namespace xnic::exec::interp {
+
+// What an observer sees before each instruction: the program now running, its slot, the frame and the registers.
+struct Step {
+  const LoadedProgram& program;
+  arch::ebpf::Slot slot;
+  uint32_t depth;
+  std::span<const uint64_t, arch::ebpf::kRegCount> registers;
+};
 
 struct InterpOptions {
   // Every memory access must lie wholly in memory that the program may touch; a violation ends the run.
@@ -24,6 +34,8 @@ struct InterpOptions {
   bool scramble_dead_halves = false;
   // Instructions a packet may take, callbacks included; then it is aborted and counted. 0: no limit.
   uint64_t budget = uint64_t{1} << 30;
+  // Called before each instruction. Not together with check_facts and scramble_dead_halves.
+  std::function<void(const Step&)> observer{};
 };
 
 // What a checked run found: a hole in the verifier, or an unverified program.

@@ -73,6 +73,7 @@ struct Machine {
   bool checked = false;
   bool check_facts = false;
   bool scramble = false;
+  const std::function<void(const Step&)>* observer = nullptr;
   std::optional<Violation> violation;
   bool out_of_budget = false;
 
