@@ -39,7 +39,16 @@ NodeId Graph::fold_alu(AluOp op, Width width, NodeId a, NodeId b) {
     }
   }
   if (op == AluOp::kOr && !wide && used_bits(a) <= 32 && used_bits(b) <= 32) return alu(op, Width::k64, a, b);
-  if (!is_const(b)) return kNone;
+  if (!is_const(b)) {
+    // A shift looks at the low bits of its amount only, so a mask that keeps them (C asks for one) does nothing.
+    const Node amount = nodes[b];
+    const uint64_t seen = wide ? 63 : 31;
+    const bool shift = op == AluOp::kLsh || op == AluOp::kRsh || op == AluOp::kArsh;
+    if (shift && amount.kind == NodeKind::kAlu && amount.op == AluOp::kAnd && is_const(amount.b) &&
+        (const_of(amount.b) & seen) == seen)
+      return alu(op, width, a, amount.a);
+    return kNone;
+  }
 
   uint64_t c = const_of(b);
   if (!wide) {

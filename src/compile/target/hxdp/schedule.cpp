@@ -5,6 +5,9 @@
 // program order. A register is free when its value is dead: not needed by an unissued operation, nor by the target of a
 // branch that has not issued or issues in this row. When nothing can issue for want of a register, a value goes to a
 // stack slot.
+//
+// Operations without operands (loads, constants) may issue early and then hold registers for long. Where that leads to
+// values in stack slots, the graph is scheduled again with some registers kept free of them, and the fewest rows win.
 #include "compile/target/hxdp/schedule.hpp"
 
 #include <fmt/format.h>
@@ -36,12 +39,18 @@ struct Placed {  // an operation in a row under construction
 
 class Scheduler {
  public:
-  Scheduler(Graph& graph, const ScheduleOptions& options, uint32_t free_stack, Image& image)
-      : graph_(graph), options_(options), image_(image), demand_(graph, entries_), spill_slots_(free_stack / 8) {
+  Scheduler(Graph& graph, const ScheduleOptions& options, uint32_t free_stack, uint32_t reserve, Image& image)
+      : graph_(graph),
+        options_(options),
+        image_(image),
+        demand_(graph, entries_),
+        spill_slots_(free_stack / 8),
+        reserve_(reserve) {
     entries_.resize(graph.blocks.size());
     row_of_.assign(graph.blocks.size(), kNone);
   }
   base::Result<void> run();
+  bool spilled() const { return !spill_slot_.empty(); }
 
  private:
   base::Result<void> region(BlockId head);
@@ -49,6 +58,7 @@ class Scheduler {
   bool can_issue(const Region& region, const Item& item) const;
   void issue(Region& region, Item& item);
   int take_register(const Region& region);
+  uint32_t free_registers(const Region& region) const;
   std::set<NodeId> live(const Region& region) const;
   bool spill(const Region& region);
   bool slot_for(NodeId node);
@@ -74,6 +84,7 @@ class Scheduler {
   std::vector<State> entries_;
   Demand demand_;
   uint32_t spill_slots_;
+  uint32_t reserve_;  // registers that operations without operands leave free
   std::map<NodeId, uint32_t> spill_slot_;
   std::vector<uint32_t> row_of_;                                      // by block
   std::vector<std::pair<std::pair<Row, uint32_t>, BlockId>> fixups_;  // (row, lane) of branches
@@ -92,6 +103,7 @@ class Scheduler {
   std::vector<std::pair<NodeId, uint32_t>> late_;   // results of this row's pinned operations: value, sequence
   BlockId falls_to_ = kNone;
   bool out_of_registers_ = false;
+  int stuck_ = 0;  // rows without an operation, just before this one
 };
 
 base::Result<void> Scheduler::run() {
@@ -135,14 +147,16 @@ base::Result<void> Scheduler::region(BlockId head) {
   // With forwarding inside lanes only, what the row before wrote is not readable everywhere yet.
   const bool lane_only = image_.parameters.forwarding == Forwarding::kLane;
   std::fill(ready_row_.begin(), ready_row_.end(), lane_only && head != 0 ? 1 : 0);
-  int stuck = 0;
+  stuck_ = 0;
+  // Ten times what one lane needs: values only go to the stack and back.
+  const int too_many = 10 * int(region.items.size()) + 100;
   while (region.items.back().row < 0 ||
          std::any_of(region.items.begin(), region.items.end(), [](const Item& i) { return i.row < 0; })) {
     want_reloads(region);
     if (issue_row(region)) {
-      stuck = 0;
-    } else if (++stuck > 3) {
-      if (stuck > 40 || !spill(region)) {
+      stuck_ = 0;
+    } else if (++stuck_ > 3) {
+      if (stuck_ > 40 || row_ > too_many || !spill(region)) {
         const opt::Slot slot = graph_.blocks[head].end_slot;
         return base::make_error(base::ErrorKind::kLimit, opt::source_of(graph_.program(), slot),
                                 "more values are alive than {} registers and the free stack hold", kRegisters);
@@ -174,6 +188,9 @@ bool Scheduler::issue_row(Region& region) {
       const bool defines = item->kind == Item::Kind::kPure || item->kind == Item::Kind::kReload ||
                            (item->kind == Item::Kind::kEffect && item->node != kNone);
       if (defines && take_register(region) < 0) continue;
+      // The reserve yields when nothing else can issue.
+      if (defines && item->needs.empty() && reserve_ > 0 && (any || stuck_ == 0) && free_registers(region) <= reserve_)
+        continue;
       issue(region, *item);
       issued = any = true;
       break;
@@ -225,6 +242,18 @@ std::set<NodeId> Scheduler::live(const Region& region) const {
   const auto kept = demand_.frontier(direct, state_);
   out.insert(kept.begin(), kept.end());
   return out;
+}
+
+// How many registers hold nothing that is needed.
+uint32_t Scheduler::free_registers(const Region& region) const {
+  const auto alive = live(region);
+  uint32_t free = 0;
+  for (uint32_t r = 0; r < kRegisters; r++) {
+    const NodeId held = state_.held[r];
+    const bool kept = held != kNone && (alive.count(held) || ready_row_[held] > row_);
+    free += !kept && !(written_ >> r & 1);
+  }
+  return free;
 }
 
 // A register that nothing needs, or -1.
@@ -503,7 +532,10 @@ void Scheduler::moves(std::vector<std::pair<Reg, NodeId>> list) {
               state_.held[r] != kNone || std::any_of(list.begin(), list.end(), [&](auto& m) { return m.first == r; });
           if (!used) spare = int(r);
         }
-        CHECK(spare >= 0);
+        if (spare < 0) {
+          out_of_registers_ = true;
+          return;
+        }
         const NodeId value = list[0].second;
         const int from = source(value);
         placed_.push_back({Move{Width::k64, Reg(spare), Reg(from)}, kNoSlot, ~0u - 1, kNone});
@@ -619,7 +651,21 @@ void Scheduler::want_reloads(Region& region) {
 
 base::Result<void> schedule(Graph& graph, const ScheduleOptions& options, uint32_t free_stack, Image& image) {
   prepare_constants(graph);
-  return Scheduler(graph, options, free_stack, image).run();
+  const Image empty = image;
+  base::Result<void> result;
+  bool found = false;
+  for (uint32_t reserve : {0u, 4u, 6u, 8u}) {
+    Image attempt = empty;
+    Scheduler scheduler(graph, options, free_stack, reserve, attempt);
+    auto ended = scheduler.run();
+    if (reserve == 0) result = ended;
+    if (ended && (!found || attempt.rows.size() < image.rows.size())) {
+      image = std::move(attempt);
+      found = true;
+    }
+    if (ended && !scheduler.spilled()) break;
+  }
+  return found ? base::Result<void>() : result;
 }
 
 }  // namespace xnic::compile::target::hxdp
