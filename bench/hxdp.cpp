@@ -64,6 +64,8 @@ constexpr Path kPaths[] = {
     {"katran_lb", "TCP, LRU hit", nullptr, 0, 0, 0, 0, 0},
     {"nat44", "known flow", nullptr, 0, 0, 0, 0, 0},
     {"parser_v6_qinq", "QinQ", nullptr, 0, 0, 0, 0, 0},
+    {"changepoint_fixed", "decision", nullptr, 0, 0, 0, 0, 0},
+    {"changepoint_double", "decision", nullptr, 0, 0, 0, 0, 0},
     {"pass", "pass", nullptr, 0, 0, 0, 0, 0},
     {"rate_limiter", "full bucket", nullptr, 0, 0, 0, 0, 0},
     {"syncookie", "SYN, MSS 1460", nullptr, 0, 0, 0, 0, 0},

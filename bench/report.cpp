@@ -24,6 +24,8 @@ namespace {
 // The behaviour case on each program's main path.
 const std::map<std::string, std::string> kMainCase = {
     {"adjust_tail", "1514 bytes are answered"},
+    {"changepoint_double", "stock prices"},
+    {"changepoint_fixed", "stock prices"},
     {"drop", "drops a datagram"},
     {"katran_lb", "a known TCP connection stays with its real"},
     {"katran_min", "a known flow goes to its real"},

@@ -148,8 +148,8 @@ base::Result<void> Scheduler::region(BlockId head) {
   const bool lane_only = image_.parameters.forwarding == Forwarding::kLane;
   std::fill(ready_row_.begin(), ready_row_.end(), lane_only && head != 0 ? 1 : 0);
   stuck_ = 0;
-  // Ten times what one lane needs: values only go to the stack and back.
-  const int too_many = 10 * int(region.items.size()) + 100;
+  // More than one lane needs: values only go to the stack and back.
+  const int too_many = 2 * int(region.items.size()) + 100;
   while (region.items.back().row < 0 ||
          std::any_of(region.items.begin(), region.items.end(), [](const Item& i) { return i.row < 0; })) {
     want_reloads(region);
