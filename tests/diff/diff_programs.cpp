@@ -8,6 +8,7 @@
 // of packets in total; every program gets an equal part.
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -226,19 +227,14 @@ int run(const Arguments& arguments) {
 }  // namespace xnic::tests
 
 int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::fprintf(stderr, "usage: diff_programs CASES_DIR PROGRAMS_DIR [--packets N] [--seed S] [--only TEXT]\n");
-    return 2;
-  }
   xnic::tests::Arguments arguments;
-  arguments.cases_dir = argv[1];
-  arguments.programs_dir = argv[2];
-  for (int i = 3; i + 1 < argc; i += 2) {
-    const std::string option = argv[i];
-    if (option == "--packets") arguments.packets = std::strtoull(argv[i + 1], nullptr, 10);
-    if (option == "--seed") arguments.seed = std::strtoull(argv[i + 1], nullptr, 10);
-    if (option == "--only") arguments.only = argv[i + 1];
-  }
+  CLI::App app{"Real programs on the interpreter and on the live kernel: verdicts, bytes and maps."};
+  app.add_option("cases", arguments.cases_dir, "Folder of behaviour cases: what the maps hold")->required();
+  app.add_option("programs", arguments.programs_dir, "Folder of our objects, one for each CPU version")->required();
+  app.add_option("--packets", arguments.packets, "Packets in total")->capture_default_str();
+  app.add_option("--seed", arguments.seed, "Seed of the packets")->capture_default_str();
+  app.add_option("--only", arguments.only, "Run only programs whose label contains this");
+  CLI11_PARSE(app, argc, argv);
   if (!xnic::tests::enter_test_namespace(0)) {
     std::printf("skipped: the live kernel takes programs from root only\n");
     return 77;

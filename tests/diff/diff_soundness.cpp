@@ -11,6 +11,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -337,25 +338,15 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   xnic::tests::Arguments arguments;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    const std::string value = argv[i + 1];
-    if (name == "--programs")
-      arguments.programs = std::stoull(value);
-    else if (name == "--packets")
-      arguments.packets = std::stoull(value);
-    else if (name == "--seed")
-      arguments.seed = std::stoull(value);
-    else if (name == "--only")
-      arguments.only = std::stoull(value);
-    else if (name == "--regressions")
-      arguments.regressions = value;
-    else if (name == "--objects")
-      arguments.objects.push_back(value);
-    else if (name == "--save")
-      arguments.save = value;
-    else
-      return fmt::print(stderr, "diff_soundness: unknown option {}\n", name), 2;
-  }
+  CLI::App app{"Random and mutated programs, or objects: no accepted program may break what its facts claim."};
+  app.add_option("--programs", arguments.programs, "Programs to make")->capture_default_str();
+  app.add_option("--packets", arguments.packets, "Packets for each")->capture_default_str();
+  app.add_option("--seed", arguments.seed, "Seed of programs and packets")->capture_default_str();
+  app.add_option("--only", arguments.only, "Number of the one program to make");
+  app.add_option("--regressions", arguments.regressions, "Folder of cases to run first");
+  app.add_option("--objects", arguments.objects,
+                 "Object files, or folders of them, to check instead of random programs");
+  app.add_option("--save", arguments.save, "Folder for the cases that break them")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
   return xnic::tests::run(arguments);
 }

@@ -93,7 +93,10 @@ int main(int argc, char** argv) {
   app.add_option("memory", memory, "Memory that r1 points to, in hex; blanks may stand between bytes");
   app.add_option("--engine", engine, "Engine to run on")->check(CLI::IsMember(names))->capture_default_str();
   app.add_flag("--elf", elf, "stdin is an ELF object whose function main is the program");
-  CLI11_PARSE(app, argc, argv);
+  // The runner hands over its plugin options as one argument, empty if there are none.
+  std::vector<char*> arguments{argv, argv + argc};
+  std::erase_if(arguments, [](const char* argument) { return *argument == 0; });
+  CLI11_PARSE(app, static_cast<int>(arguments.size()), arguments.data());
 
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   const auto r0 = execute(engine, memory, text, elf);

@@ -6,6 +6,7 @@
 // Each program that both accept runs on N packets. Exit code 0: all three goals are met.
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -205,15 +206,11 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   xnic::corpus::Arguments arguments;
-  for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
-    if (argument == "--packets" && i + 1 < argc)
-      arguments.packets = std::strtoull(argv[++i], nullptr, 10);
-    else if (argument == "--only" && i + 1 < argc)
-      arguments.only = argv[++i];
-    else
-      arguments.folder = argument;
-  }
+  CLI::App app{"The corpus on our card and in the live kernel: taken or refused alike, equal on packets."};
+  app.add_option("folder", arguments.folder, "The corpus that tests/corpus/build.sh made")->capture_default_str();
+  app.add_option("--packets", arguments.packets, "Packets for each program")->capture_default_str();
+  app.add_option("--only", arguments.only, "Run only objects whose path contains this");
+  CLI11_PARSE(app, argc, argv);
   if (!xnic::tests::enter_test_namespace(0)) {
     fmt::print(stderr, "corpus_compare: needs root: programs run in the live kernel\n");
     return 1;
