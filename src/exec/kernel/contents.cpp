@@ -47,6 +47,18 @@ struct Table {
     keys.insert(keys.end(), static_cast<const uint8_t*>(key), static_cast<const uint8_t*>(key) + key_bytes);
     values.insert(values.end(), static_cast<const uint8_t*>(value), static_cast<const uint8_t*>(value) + value_bytes);
   }
+  // Entries whose values are all zeroes go.
+  void drop_zeroes() {
+    size_t kept = 0;
+    for (size_t i = 0; i < count(); ++i) {
+      if (std::all_of(value(i), value(i) + value_bytes, [](uint8_t byte) { return byte == 0; })) continue;
+      std::memmove(key(kept), key(i), key_bytes);
+      std::memmove(value(kept), value(i), value_bytes);
+      ++kept;
+    }
+    keys.resize(kept * key_bytes);
+    values.resize(kept * value_bytes);
+  }
   // The same with values of another size: cut, or filled with zeroes.
   void resize_values(uint32_t bytes) {
     if (bytes == value_bytes) return;
@@ -180,11 +192,15 @@ Table our_contents(maps::Map& map) {
   return table;
 }
 
-base::Result<void> push_elements(const KernelMap& map) {
+base::Result<void> push_elements(KernelMap& map) {
   if (!is_array(map)) XNIC_TRY(clear(map));
   Table table = our_contents(*map.map);
+  // The kernel makes arrays of zeroes, and large ones are mostly that.
+  if (is_array(map) && !map.pushed) table.drop_zeroes();
   table.resize_values(kernel_value_bytes(*map.map));
-  return write_all(map, table);
+  XNIC_TRY(write_all(map, table));
+  map.pushed = true;
+  return {};
 }
 
 base::Result<void> pull_elements(const KernelMap& map) {

@@ -19,6 +19,7 @@ class Objects {
     Fd fd;
     bool sealed = false;     // pushed and frozen before its program was loaded: never changes again
     std::vector<Fd> events;  // perf event array: a software event per CPU
+    bool pushed = false;     // its contents have been written at least once
   };
 
   // Errors: kIo with the kernel's errno and, for programs, the end of its verifier's log.
