@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "device/native_images.hpp"
 #include "program_case.hpp"
 #include "report.hpp"
 
@@ -166,6 +167,7 @@ int run(const fs::path& cases, const fs::path& programs, const fs::path& out) {
 }  // namespace xnic::bench
 
 int main(int argc, char** argv) {
+  xnic::device::install_native();
   if (argc != 4) {
     std::fprintf(stderr, "usage: bench_engines CASES_DIR PROGRAMS_DIR OUT.json\n");
     return 2;

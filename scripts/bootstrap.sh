@@ -2,7 +2,7 @@
 # Installs the Debian packages that xnic is built and tested with, if any is missing. Quiet when there is nothing to do.
 # Without root it says which command an administrator has to run.
 set -eu
-packages="make cmake ninja-build g++ pkg-config ccache clang-19 clang-tidy-19 clang-format-19 llvm-19 libclang-rt-19-dev
+packages="make cmake ninja-build g++ pkg-config ccache clang-19 clang-tidy-19 clang-format-19 llvm-19 llvm-19-dev libclang-rt-19-dev
   libbpf-dev libelf-dev zlib1g-dev libpcap-dev libexpected-dev libcli11-dev libfmt-dev nlohmann-json3-dev libgtest-dev
   libgmock-dev linux-libc-dev libc6-dev bpftool iproute2 xdp-tools libxdp-dev libz3-dev git xz-utils python3"
 missing=""

@@ -4,6 +4,7 @@
 
 #include "exec/interp/interp.hpp"
 #include "exec/kernel/kernel.hpp"
+#include "exec/native/native.hpp"
 #include "exec/sim/hxdp/engine.hpp"
 
 namespace xnic::exec {
@@ -11,10 +12,11 @@ namespace xnic::exec {
 std::unique_ptr<Engine> make_engine(std::string_view name) {
   if (name == "interp") return std::make_unique<interp::Interp>();
   if (name == "kernel") return std::make_unique<kernel::Kernel>();
+  if (name == "native") return std::make_unique<native::Native>();
   if (name == "hxdp") return std::make_unique<sim::hxdp::Hxdp>();
   return nullptr;
 }
 
-std::vector<std::string_view> engine_names() { return {"interp", "kernel", "hxdp"}; }
+std::vector<std::string_view> engine_names() { return {"interp", "native", "kernel", "hxdp"}; }
 
 }  // namespace xnic::exec

@@ -14,6 +14,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "device/native_images.hpp"
 #include "device/object.hpp"
 #include "exec/interp/interp.hpp"
 #include "program_case.hpp"
@@ -137,6 +138,7 @@ int main(int argc, char** argv) {
                  "  --spread: each case on one CPU version in turn, not on all four\n");
     return 2;
   }
+  xnic::device::install_native();
   cpu_set_t first;
   CPU_ZERO(&first);
   CPU_SET(0, &first);

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "arch/ebpf/codec.hpp"
+#include "device/native_images.hpp"
 #include "exec/engine.hpp"
 #include "exec/interp/flat.hpp"
 #include "xnic-bpf-plugin/elf_program.hpp"
@@ -84,6 +85,7 @@ Result<uint64_t> execute(const std::string& engine, const std::string& memory_te
 
 int main(int argc, char** argv) {
   using namespace xnic::bpf_plugin;
+  xnic::device::install_native();
   CLI::App app{"Runs one eBPF program for the bpf_conformance runner: hex on stdin, r0 in hex on stdout."};
   std::string memory;
   std::string engine = "interp";

@@ -29,7 +29,7 @@ void add_run(CLI::App& app, RunOptions& options) {
   run->add_option("PROG.o", options.programs, "XDP objects")->required();
   run->add_option("--in", options.inputs, "Captures (pcap or pcapng, Ethernet); - is standard input")->required();
   run->add_option("--program", options.program_name, "Program in the object, by function name or section");
-  run->add_option("--engine", options.engines, "Engines to run, separated by commas: interp, kernel, hxdp")
+  run->add_option("--engine", options.engines, "Engines to run, separated by commas: interp, native, kernel, hxdp")
       ->delimiter(',')
       ->capture_default_str();
   run->add_option("--compare", options.compare, "Compare verdict, bytes and maps of every engine with this one");

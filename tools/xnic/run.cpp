@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "device/hxdp_images.hpp"
+#include "device/native_images.hpp"
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
 #include "xnic/job.hpp"
@@ -72,6 +73,7 @@ base::Result<int> run_all(const RunOptions& options) {
   device::install_device(&device);
   XNIC_ASSIGN(const CardSettings settings, parse_card(options.card));
   device::install_hxdp(settings.compile, settings.card);
+  device::install_native();
   std::optional<nic::port::PcapngWriter> output;
   if (!options.output.empty()) {
     XNIC_ASSIGN(output, nic::port::PcapngWriter::create(options.output));

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Request: all that the native compiler is told. What it knows of the engine's structures stands here as data, so
+// compiler and engine share no layout but this one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "arch/ebpf/facts.hpp"
+#include "arch/ebpf/helpers.hpp"
+#include "arch/ebpf/program.hpp"
+#include "arch/native/image.hpp"
+
+namespace xnic::arch::native {
+
+// An argument that is known when a program is loaded: a constant, or an address of the map in question.
+struct Known {
+  enum class Kind : uint8_t { kConstant, kMap, kAddress };
+  Kind kind = Kind::kConstant;
+  uint64_t value = 0;  // kConstant; kAddress: number of the address
+};
+
+// A runtime function that does a helper's work on one map: function(run, helper's arguments from the second on...,
+// known...).
+struct Special {
+  std::string function;
+  uint32_t arguments = 0;  // of the helper's, after the map
+  std::vector<Known> known;
+};
+
+// What the compiler may use of one map.
+struct MapUse {
+  std::map<ebpf::HelperId, Special> special;  // by helper
+  // Address 0 is that of the first value, which holds for the life of the map (arrays).
+  bool fixed_values = false;
+  bool one_value = false;       // the array has one element: every value pointer is address 0
+  std::vector<uint8_t> frozen;  // contents from address 0 on, which nobody can change; empty: they can change
+};
+
+// Where a field of struct xdp_md is found in the engine's packet.
+struct PacketField {
+  uint32_t offset = 0;
+  uint32_t bytes = 0;
+};
+
+struct Request {
+  const ebpf::Program* program = nullptr;
+  const ebpf::Facts* facts = nullptr;  // null: nothing is known (conformance suites)
+  std::vector<MapUse> maps;            // by MapIndex
+  std::array<PacketField, 6> packet;   // by context offset / 4
+  // LLVM bitcode of the runtime. It calls xnic_program(run, packet), which the compiler provides, from xnic_batch; it
+  // may define xnic_helper_N in place of helper N, and the functions that `maps` names.
+  base::Bytes runtime;
+  // What LoadFunction puts into a register is this tag with the subprogram's slot in the low bits.
+  uint64_t function_tag = 0;
+};
+
+}  // namespace xnic::arch::native
