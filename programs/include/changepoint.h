@@ -66,11 +66,16 @@ static __always_inline void changepoint_test(struct changepoint* c, __u64 sample
   barrier_var(c->far);
 }
 
-/* Chebyshev's inequality without a division: split when far / 8 > variance / epsilon^2. */
+/* Chebyshev's inequality without a division: split when far / 8 > variance / epsilon^2. The comparison is a sign, too,
+ * so that every packet takes the same time: `bound` is far below 2^63, so `scatter` is smaller when the difference is
+ * negative and it is not itself beyond 2^63. */
 static __always_inline __u64 changepoint_verdict(const struct changepoint* c) {
   __u64 mean = c->sum / CHANGEPOINT_WINDOW;
   __u64 variance = c->sum_of_squares / CHANGEPOINT_WINDOW - mean * mean;
+  __u64 bound = c->far * CHANGEPOINT_EPSILON_SQUARED;
+  __u64 scatter = variance * CHANGEPOINT_WINDOW;
+  __u64 difference = scatter - bound;
 
-  return c->far * CHANGEPOINT_EPSILON_SQUARED > variance * CHANGEPOINT_WINDOW ? CHANGEPOINT_SPLIT
-                                                                              : CHANGEPOINT_NO_SPLIT;
+  barrier_var(difference);
+  return CHANGEPOINT_NO_SPLIT - ((difference & ~scatter) >> 63);
 }
