@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs run test bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs run test test-hxdp bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
@@ -22,6 +22,12 @@ SEED ?= 1
 test-nightly: build
 	$(BUILD)/bin/diff_random --programs 100000 --seed $(SEED) --save $(BUILD)
 	$(BUILD)/bin/diff_soundness --programs 20000 --seed $(SEED) --save $(BUILD)
+
+## test-hxdp: the hXDP compiler and card against the interpreter at length: every width, each pass off; HXDP_PACKETS a setting
+HXDP_PACKETS ?= 100000
+test-hxdp: build
+	$(BUILD)/bin/hxdp_diff --programs tests/programs $(BUILD)/programs --installed --all --packets $(HXDP_PACKETS)
+	$(BUILD)/bin/hxdp_diff --random 5000 --random-settings 8 --all
 
 ## test-corpus: other people's XDP programs (Debian packages): taken or refused as the kernel does, and equal on packets
 test-corpus: build

@@ -36,9 +36,16 @@ arch::hxdp::Image empty_image(const arch::ebpf::Program& program, const arch::hx
   return image;
 }
 
-// One compile with copies of at most `growth` percent; the image may have more rows than the machine holds.
+// How much a compile may spend on speed.
+struct Effort {
+  uint32_t growth;  // instructions that copies may add, in percent
+  bool traces;      // operations move above branches, which keeps more values alive
+};
+
+// One compile; the image may have more rows than the machine holds.
 base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts,
-                                             const HxdpOptions& options, uint32_t growth, HxdpStatistics* statistics) {
+                                             const HxdpOptions& options, const Effort& effort,
+                                             HxdpStatistics* statistics) {
   const Switches pass(options.off);
   opt::Graph graph(program);
   const opt::LiftOptions lift{.fold = pass.on("fold"),
@@ -47,7 +54,7 @@ base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program,
                               .thread = pass.on("thread"),
                               .duplicate = pass.on("duplicate"),
                               .bytes_arguments = pass.on("bytes-arguments"),
-                              .growth = growth,
+                              .growth = effort.growth,
                               .profile = options.profile};
   XNIC_TRY(opt::lift(program, facts, lift, graph));
   if (pass.on("memory-additions")) opt::form_memory_additions(graph);
@@ -59,7 +66,7 @@ base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program,
   arch::hxdp::Image image = empty_image(program, options.parameters);
   const uint32_t stack = graph.stack_used;
   image.stack_bytes = stack;
-  const target::hxdp::ScheduleOptions schedule{.traces = pass.on("traces"),
+  const target::hxdp::ScheduleOptions schedule{.traces = effort.traces && pass.on("traces"),
                                                .parallel_branches = pass.on("parallel-branches"),
                                                .call_exit = pass.on("call-exit"),
                                                .share_exits = pass.on("share-exits")};
@@ -110,12 +117,16 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program,
     return base::make_error(base::ErrorKind::kLimit, program.name, "{} maps; the image holds {}", program.maps.size(),
                             arch::hxdp::kMaxMaps);
 
-  // Paths get their own copies as long as the instruction memory holds them.
-  auto image = compile_once(program, facts, options, options.growth, statistics);
+  // Paths get their own copies as long as the instruction memory holds them, and operations move above branches as long
+  // as registers and stack hold the values.
+  auto image = compile_once(program, facts, options, {options.growth, true}, statistics);
   for (uint32_t growth : {options.growth / 4, options.growth / 16, 0u}) {
-    if (!image || image->rows.size() <= options.parameters.rows) break;
-    image = compile_once(program, facts, options, growth, statistics);
+    if (image ? image->rows.size() <= options.parameters.rows : image.error().kind != base::ErrorKind::kLimit) break;
+    auto smaller = compile_once(program, facts, options, {growth, true}, statistics);
+    if (smaller || !image) image = std::move(smaller);
   }
+  if (!image && image.error().kind == base::ErrorKind::kLimit)
+    image = compile_once(program, facts, options, {0, false}, statistics);
   XNIC_TRY(image);
   if (image->rows.size() > options.parameters.rows)
     return base::make_error(base::ErrorKind::kLimit, program.name,

@@ -175,6 +175,30 @@ base::Result<void> Lifter::atomic(Env& env, const Atomic& i, Slot slot) {
   return {};
 }
 
+// Short keys and values whose bytes are known need no memory. Pre: a look-up, update or deletion. Key and value may
+// stand at one address and have different sizes, so an argument is replaced only if all of its own bytes are known.
+void Lifter::pass_bytes(const Env& env, CallInfo& info) {
+  const Node& m = graph_.node(info.args[0].node);
+  if (m.kind != NodeKind::kAddress || m.space != Space::kMap) return;
+  const MapSpec& spec = program_.maps[size_t(m.map)];
+  std::vector<Loc> reads;
+  for (const Loc& loc : info.reads) {
+    const bool whole = loc.bytes == 1 || loc.bytes == 2 || loc.bytes == 4 || loc.bytes == 8;
+    const NodeId value = whole && loc.mode == Space::kStack ? forwarded(env.head, loc, false) : kNone;
+    if (value == kNone) {
+      reads.push_back(loc);
+      continue;
+    }
+    for (size_t arg : {1u, 2u}) {
+      CallArg& a = info.args[arg];
+      if (a.node == kNone || a.bytes || !(graph_.locate(a.node, 0, arg == 1 ? spec.key_size : spec.value_size) == loc))
+        continue;
+      a = {value, true};
+    }
+  }
+  info.reads = reads;
+}
+
 base::Result<void> Lifter::call(Env& env, const CallHelper& i, Slot slot) {
   const HelperSignature* signature = find_helper(i.id);
   if (signature == nullptr || signature->status != HelperStatus::kImplemented)
@@ -188,24 +212,7 @@ base::Result<void> Lifter::call(Env& env, const CallHelper& i, Slot slot) {
     if (signature->args[arg] != ArgType::kNone) info.args[arg].node = pointer(env, Reg(arg + 1), slot);
   }
   describe_call(graph_, info);
-  // Short keys and values whose bytes are known need no memory.
-  std::vector<Loc> reads;
-  for (const Loc& loc : info.reads) {
-    NodeId value = kNone;
-    const bool whole = loc.bytes == 1 || loc.bytes == 2 || loc.bytes == 4 || loc.bytes == 8;
-    if (options_.bytes_arguments && (i.id <= 3) && whole && loc.mode == Space::kStack)
-      value = forwarded(env.head, loc, false);
-    bool replaced = false;
-    for (CallArg& arg : info.args) {
-      if (value == kNone || arg.node == kNone || arg.bytes) continue;
-      const Node& n = graph_.node(arg.node);
-      if (n.kind != NodeKind::kAddress || n.space != Space::kStack || int64_t(n.value) != loc.off) continue;
-      arg = {value, true};
-      replaced = true;
-    }
-    if (!replaced) reads.push_back(loc);
-  }
-  info.reads = reads;
+  if (options_.bytes_arguments && i.id <= 3) pass_bytes(env, info);
   // A floating call may run before the checks that guard it: its memory must then be there in any case.
   for (size_t arg = 0; arg < 5 && info.pure; arg++) {
     const CallArg& a = info.args[arg];

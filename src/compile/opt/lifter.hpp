@@ -85,6 +85,7 @@ class Lifter {
   void store(Env& env, const arch::ebpf::Store& i, Slot slot);
   base::Result<void> atomic(Env& env, const arch::ebpf::Atomic& i, Slot slot);
   base::Result<void> call(Env& env, const arch::ebpf::CallHelper& i, Slot slot);
+  void pass_bytes(const Env& env, CallInfo& info);
   NodeId forwarded(EffectId head, const Loc& loc, bool zero_extended);
   Loc place(const Env& env, arch::ebpf::Reg base, int16_t offset, uint32_t bytes, Slot slot);
   EffectId push(Env& env, Effect effect, Slot slot);

@@ -20,6 +20,16 @@ using opt::NodeKind;
 
 bool State::is_spilled(NodeId node) const { return std::find(spilled.begin(), spilled.end(), node) != spilled.end(); }
 
+// What an entered block holds, its own phis excepted: their arguments come instead.
+void Demand::entry_values(BlockId block, std::vector<NodeId>& out) const {
+  const auto add = [&](NodeId node) {
+    if (node != kNone && !(graph_.node(node).kind == NodeKind::kPhi && graph_.node(node).site == block))
+      out.push_back(node);
+  };
+  for (NodeId node : entries_[block].held) add(node);
+  for (NodeId node : entries_[block].spilled) add(node);
+}
+
 void Demand::collect(BlockId id, std::set<BlockId>& seen, std::set<NodeId>& out) const {
   if (!seen.insert(id).second) return;
   const Block& b = graph_.blocks[id];
@@ -38,11 +48,7 @@ void Demand::collect(BlockId id, std::set<BlockId>& seen, std::set<NodeId>& out)
       if (!graph_.is_const(arg)) needs.push_back(arg);
     }
     if (entries_[b.next].set) {
-      for (NodeId node : entries_[b.next].held) {
-        if (node != kNone && !(graph_.node(node).kind == NodeKind::kPhi && graph_.node(node).site == b.next))
-          needs.push_back(node);
-      }
-      for (NodeId node : entries_[b.next].spilled) needs.push_back(node);
+      entry_values(b.next, needs);
     } else {
       collect(b.next, seen, out);
     }
@@ -64,11 +70,9 @@ std::set<NodeId> Demand::at_goto(BlockId id) const {
     if (!graph_.is_const(arg)) out.insert(arg);
   }
   if (entries_[b.next].set) {
-    for (NodeId node : entries_[b.next].held) {
-      if (node != kNone && !(graph_.node(node).kind == NodeKind::kPhi && graph_.node(node).site == b.next))
-        out.insert(node);
-    }
-    out.insert(entries_[b.next].spilled.begin(), entries_[b.next].spilled.end());
+    std::vector<NodeId> values;
+    entry_values(b.next, values);
+    out.insert(values.begin(), values.end());
   } else {
     const auto more = direct(b.next);
     out.insert(more.begin(), more.end());
@@ -118,6 +122,15 @@ Region::Region(const Graph& graph, const Demand& demand, const std::vector<State
     if (items[i].kind == Item::Kind::kPure) order_value(i);
   }
   set_heights();
+  set_deadlines();
+  for (Item& item : items) {
+    std::set<NodeId> wants;
+    if (item.kind == Item::Kind::kBranch) wants = demand_.direct(item.exit);
+    const Block& last = graph_.blocks[path.back()];
+    if (item.kind == Item::Kind::kEnd && last.end != Block::End::kExit)
+      wants = last.end == Block::End::kGoto ? demand_.at_goto(path.back()) : demand_.direct(last.next);
+    item.wants.assign(wants.begin(), wants.end());
+  }
 }
 
 void Region::choose_path(BlockId head, bool traces) {
@@ -355,6 +368,30 @@ void Region::set_heights() {
     }
   }
   CHECK(done == items.size());
+}
+
+// Pinned operations in order claim what they wait for and nobody before them has claimed.
+void Region::set_deadlines() {
+  std::vector<uint32_t> producer(graph_.nodes.size(), kNone), work;
+  for (uint32_t i = 0; i < items.size(); i++) {
+    if (items[i].node != kNone) producer[items[i].node] = i;
+  }
+  for (uint32_t pinned : item_of_seq_) {
+    const uint32_t sequence = items[pinned].sequence;
+    items[pinned].deadline = sequence;
+    work.push_back(pinned);
+    while (!work.empty()) {
+      const Item& item = items[work.back()];
+      work.pop_back();
+      const auto claim = [&](uint32_t other) {
+        if (other == kNone || items[other].deadline <= sequence) return;
+        items[other].deadline = sequence;
+        work.push_back(other);
+      };
+      for (NodeId need : item.needs) claim(producer[need]);
+      for (const Item::Dep& dep : item.deps) claim(dep.item);
+    }
+  }
 }
 
 }  // namespace xnic::compile::target::hxdp

@@ -42,6 +42,8 @@ struct Item {
   bool inverted = false;        // kBranch: leaves when the condition is false
   uint32_t sequence = 0;        // pinned operations: program order, from 1
   std::vector<NodeId> needs{};  // registers
+  std::vector<NodeId> wants{};  // kBranch, kEnd: what the code behind it asks for, in registers or not
+  uint32_t deadline = ~0u;      // sequence of the first pinned operation that waits for this one; its own if pinned
   std::vector<Dep> deps{};
   int height = 0;
   int row = -1;
@@ -64,6 +66,7 @@ class Demand {
   std::set<NodeId> at_goto(BlockId block) const;
 
  private:
+  void entry_values(BlockId block, std::vector<NodeId>& out) const;
   void collect(BlockId block, std::set<BlockId>& seen, std::set<NodeId>& out) const;
   const Graph& graph_;
   const std::vector<State>& entries_;
@@ -91,6 +94,7 @@ class Region {
   void order_pinned(size_t at);
   void order_value(uint32_t item);
   void set_heights();
+  void set_deadlines();
   bool past(EffectId effect) const;
   bool computable(NodeId node, std::vector<int8_t>& memo) const;
   void force_before_clobber(const std::set<NodeId>& direct, uint32_t before, std::set<NodeId>& out);
