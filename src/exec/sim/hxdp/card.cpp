@@ -81,8 +81,7 @@ void Card::account(const Schedule& schedule, const PacketRun& run) {
 void Card::run_one(Worker& worker, packet::Packet& packet, Verdict& verdict, const RunContext& context) {
   Core& core = worker.core;
   core.begin(packet, context, helper_state_);
-  while (core.step()) {
-  }
+  core.run_rows();
   verdict = core.finish();
   account(worker.timeline.place(core.run, arrive(core.run.frames_in), output_free_), core.run);
 }

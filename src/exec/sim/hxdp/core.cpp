@@ -10,6 +10,14 @@
 
 namespace xnic::exec::sim::hxdp {
 
+namespace {
+
+uint32_t bytes_of(const packet::Packet& packet) {
+  return packet.fragments.empty() ? static_cast<uint32_t>(packet.data_end - packet.data) : packet.size();
+}
+
+}  // namespace
+
 Core::Core(const FlatImage& flat) : image(flat), profile(flat.rows.size()) {
   frame_shift = static_cast<uint32_t>(std::countr_zero(flat.parameters.frame_bytes));
 }
@@ -26,8 +34,11 @@ void Core::begin(packet::Packet& of, const RunContext& context, helpers::HelperS
   verdict = arch::ebpf::kXdpAborted;
   touched = 0;
   run.cycles = run.rows = run.branch_cycles = run.helper_cycles = run.memory_cycles = 0;
-  run.frames_in = (of.size() + image.parameters.frame_bytes - 1) >> frame_shift;
+  run.frames_in = (bytes_of(of) + image.parameters.frame_bytes - 1) >> frame_shift;
   run.touches.clear();
+  for (Found& value : found) value.bytes = 0;
+  founds = 0;
+  if (image.sites.empty()) return;
   helper.reset();
   helper.packet = &of;
   helper.program = image.program;
@@ -74,8 +85,10 @@ void Core::call(const Micro& op) {
     cycles = isa::helper_cycles(site.site.helper, type, bytes, image.parameters);
   }
   run.helper_cycles += cycles - 1;
+  row_extra += cycles - 1;
   if (on_map) row_uses_map_memory = true;
   const uint64_t result = site.function(helper, call_args[0], call_args[1], call_args[2], call_args[3], call_args[4]);
+  if (site.value_bytes != 0 && result != 0) found[founds++ % kFound] = {result, site.value_bytes};
   if (op.has_result) regs[op.final_out] = result;
   if (op.exits) verdict = static_cast<uint32_t>(result);
 }
@@ -86,18 +99,20 @@ void Core::apply_effects() {
     if (e.call != nullptr) {
       call(*e.call);
     } else {
-      std::memcpy(reinterpret_cast<void*>(e.address), &e.value, e.bytes);
+      write_bytes(e.address, e.value, e.bytes);
     }
   }
   effects = 0;
 }
 
-bool Core::step() {
-  const uint32_t at = row;
-  const FlatRow& current = image.rows[at];
+inline bool Core::run_row() {
+  const FlatRow& current = image.rows[row];
+  RowProfile& counted = profile[row];
   const Micro* const first = image.micros.data() + current.first;
   const Micro* const end = image.micros.data() + current.end;
-  const uint32_t before = run.branch_cycles + run.helper_cycles + run.memory_cycles;
+  ++counted.visits;
+  ++run.rows;
+  row_extra = 0;
   row_uses_map_memory = false;
   Flow flow = Flow::kOn;
   const Micro* m = first;
@@ -111,13 +126,12 @@ bool Core::step() {
     }
   }
   if (effects != 0) apply_effects();
-  if (row_uses_map_memory) run.memory_cycles += image.timing.map_memory_cycles;
-  RowProfile& counted = profile[at];
-  ++counted.visits;
-  const uint32_t extra = run.branch_cycles + run.helper_cycles + run.memory_cycles - before;
-  run.cycles += 1 + extra;
-  counted.cycles += extra;
-  ++run.rows;
+  if (row_uses_map_memory) {
+    run.memory_cycles += image.timing.map_memory_cycles;
+    row_extra += image.timing.map_memory_cycles;
+  }
+  run.cycles += 1 + row_extra;
+  counted.cycles += row_extra;
   if (flow == Flow::kExit) return false;
   if (flow == Flow::kTaken) {
     ++counted.taken;
@@ -129,15 +143,22 @@ bool Core::step() {
   return false;
 }
 
+bool Core::step() { return run_row(); }
+
+void Core::run_rows() {
+  while (run_row()) {
+  }
+}
+
 Verdict Core::finish() {
   Verdict result;
   result.code = verdict;
   if (result.code == arch::ebpf::kXdpRedirect) result.redirect = helper.redirect;
-  helper.held_maps.clear();
+  if (!helper.held_maps.empty()) helper.held_maps.clear();
   const uint32_t action = result.action();
   const bool leaves = action != arch::ebpf::kXdpAborted && action != arch::ebpf::kXdpDrop;
   const uint32_t mask = image.parameters.frame_bytes - 1;
-  run.frames_out = leaves ? (packet->size() + mask) >> frame_shift : 0;
+  run.frames_out = leaves ? (bytes_of(*packet) + mask) >> frame_shift : 0;
   const auto cut = static_cast<int64_t>(reinterpret_cast<uint64_t>(packet->data) - origin);
   run.lead_frames = cut > 0 ? static_cast<uint32_t>((cut + mask) >> frame_shift) : 0;
   return result;

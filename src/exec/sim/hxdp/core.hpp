@@ -47,13 +47,17 @@ struct Micro {
   uint8_t c = 0;
   uint8_t lane = 0;
   uint8_t final_out = 0;  // where `out` is copied when the row is done
-  uint8_t bytes = 0;
   bool sign_extend = false;
   bool big_endian = false;
   bool speculative = false;
   bool has_result = false;
   bool bubble = false;  // a taken branch that fetch has not foreseen
   bool exits = false;   // a call whose result is the verdict
+  bool calls = false;
+  bool reads_memory = false;
+  bool writes_memory = false;
+  bool owned = false;    // a direct map value that exists
+  bool at_once = false;  // a store that nothing else in its row can see: written with the first step
 };
 
 struct FlatRow {
@@ -62,13 +66,24 @@ struct FlatRow {
   bool moves = false;  // some result goes through a temporary
 };
 
+// How much of its memory a call reads through an argument.
+struct Extent {
+  enum class Kind : uint8_t { kUnknown, kBytes, kSizeArgument };
+  Kind kind = Kind::kUnknown;
+  uint32_t bytes = 0;  // kBytes
+};
+
 struct FlatSite {
   helpers::HelperFn function = nullptr;
   isa::CallSite site;
-  std::array<uint64_t, 5> constant{};  // of arguments known at load
-  const maps::Map* map = nullptr;      // of the first map argument, if it is known
-  uint32_t cycles = 0;                 // 0: depends on arguments
-  bool reads_packet = false;           // by offset, so that no argument shows it
+  std::array<uint64_t, 5> constant{};  // of arguments known at load; 0 for the others
+  std::array<uint8_t, 5> variable{};   // the others: their positions
+  std::array<Extent, 5> extent{};
+  uint8_t variables = 0;
+  const maps::Map* map = nullptr;  // of the first map argument, if it is known
+  uint32_t value_bytes = 0;        // a look-up whose result points to this many bytes of a value; 0: something else
+  uint32_t cycles = 0;             // 0: depends on arguments
+  bool reads_packet = false;       // by offset, so that no argument shows it
 };
 
 // Immutable after decode().
@@ -125,9 +140,10 @@ struct Core {
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  // Starts a packet; then step() until it returns false, then finish().
+  // Starts a packet; then step() until it returns false, or run_rows(), then finish().
   void begin(packet::Packet& packet, const RunContext& context, helpers::HelperState& state);
   bool step();
+  void run_rows();
   Verdict finish();
 
   // --- state that the handlers work on ---
@@ -138,6 +154,7 @@ struct Core {
   uint32_t frame_shift = 0;
   uint32_t touched = 0;  // last frame known to be needed
   uint32_t row = 0;
+  uint32_t row_extra = 0;  // cycles of the running row beyond one
   uint32_t verdict = 0;
   bool row_uses_map_memory = false;
   bool stack_dirty = false;
@@ -152,6 +169,14 @@ struct Core {
   uint64_t call_args[5] = {};
   uint64_t call_bytes[5] = {};  // what kRegisterBytes and kConstantBytes point to
   const maps::Map* hit_map = nullptr;
+  // Values that look-ups of this packet found: most accesses by pointer go there.
+  struct Found {
+    uint64_t address = 0;
+    uint64_t bytes = 0;
+  };
+  static constexpr uint32_t kFound = 4;  // a power of two
+  Found found[kFound];
+  uint32_t founds = 0;
   alignas(16) uint8_t stack[isa::kStackBytes] = {};
   uint8_t context_object[arch::ebpf::kContextBytes] = {};
   helpers::HelperContext helper;
@@ -161,7 +186,18 @@ struct Core {
   std::unique_ptr<Fault> first_fault;
 
   // Memory: what holds [address, address + bytes)? kRegister: nothing.
-  isa::Space space_of(uint64_t address, uint64_t bytes);
+  isa::Space space_of(uint64_t address, uint64_t bytes) {
+    const auto meta = reinterpret_cast<uint64_t>(packet->data_meta);
+    if (inside(address, bytes, meta, reinterpret_cast<uint64_t>(packet->data_end) - meta)) return isa::Space::kPacket;
+    for (const Found& value : found) {
+      if (inside(address, bytes, value.address, value.bytes)) return isa::Space::kMapValue;
+    }
+    return search_space(address, bytes);
+  }
+  static bool inside(uint64_t address, uint64_t bytes, uint64_t begin, uint64_t size) {
+    const uint64_t offset = address - begin;
+    return offset < size && bytes <= size - offset;
+  }
   // Notes that packet bytes up to address + bytes are needed.
   void touch(uint64_t address, uint64_t bytes) {
     const uint64_t offset = address + bytes - 1 - origin;
@@ -175,10 +211,13 @@ struct Core {
   void push_store(uint64_t address, uint64_t value, uint8_t bytes) {
     effect[effects++] = {address, value, nullptr, bytes};
   }
+  static void write_bytes(uint64_t address, uint64_t value, uint8_t bytes);
   // Ends the program with XDP_ABORTED.
   Flow fault(const Micro& op, uint64_t address, uint32_t bytes, const char* what);
 
  private:
+  isa::Space search_space(uint64_t address, uint64_t bytes);
+  bool run_row();
   void note_touch(uint64_t frame);
   void apply_effects();
   void call(const Micro& op);

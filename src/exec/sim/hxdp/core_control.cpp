@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Conditions, branches, exits and calls.
+#include <algorithm>
 #include <type_traits>
 
 #include "exec/helpers/call.hpp"
@@ -29,7 +30,10 @@ bool holds(T a, T b) {
 
 Flow take(Core& core, const Micro& m) {
   core.row = m.target;
-  if (m.bubble) core.run.branch_cycles += core.image.timing.branch_cycles;
+  if (m.bubble) {
+    core.run.branch_cycles += core.image.timing.branch_cycles;
+    core.row_extra += core.image.timing.branch_cycles;
+  }
   return Flow::kTaken;
 }
 
@@ -128,7 +132,20 @@ uint64_t argument(Core& core, const FlatSite& flat, size_t i) {
       core.call_bytes[i] = static_cast<uint64_t>(arg.value);
       return reinterpret_cast<uint64_t>(&core.call_bytes[i]);
     default:
-      return flat.constant[i];
+      return 0;
+  }
+}
+
+// A pointer into the packet: the bytes that the helper reads there have to be in.
+void touch_argument(Core& core, const FlatSite& flat, size_t i) {
+  const uint64_t value = core.call_args[i];
+  if (value - reinterpret_cast<uint64_t>(core.packet->frame()) < packet::kFrameBytes) {
+    const Extent& extent = flat.extent[i];
+    if (extent.kind == Extent::Kind::kUnknown) return core.touch_all();
+    const uint64_t bytes = extent.kind == Extent::Kind::kBytes ? extent.bytes : core.call_args[i + 1];
+    if (bytes != 0) core.touch(value, std::min<uint64_t>(bytes, packet::kFrameBytes));
+  } else if (value - reinterpret_cast<uint64_t>(core.stack) <= isa::kStackBytes) {
+    core.stack_dirty = true;
   }
 }
 
@@ -136,13 +153,12 @@ uint64_t argument(Core& core, const FlatSite& flat, size_t i) {
 template <Flow flow>
 Flow call(Core& core, const Micro& m) {
   const FlatSite& flat = core.image.sites[m.site];
-  for (size_t i = 0; i < 5; ++i) {
-    const uint64_t value = core.call_args[i] = argument(core, flat, i);
-    // A pointer into the packet: how far the helper reads is its own business, so all of it has to be there.
-    const uint64_t in_frame = value - reinterpret_cast<uint64_t>(core.packet->frame());
-    if (in_frame < packet::kFrameBytes) core.touch_all();
-    if (value - reinterpret_cast<uint64_t>(core.stack) <= isa::kStackBytes) core.stack_dirty = true;
+  std::copy(flat.constant.begin(), flat.constant.end(), core.call_args);
+  for (size_t at = 0; at < flat.variables; ++at) {
+    const size_t i = flat.variable[at];
+    core.call_args[i] = argument(core, flat, i);
   }
+  for (size_t at = 0; at < flat.variables; ++at) touch_argument(core, flat, flat.variable[at]);
   if (flat.reads_packet) core.touch_all();
   core.effect[core.effects++] = {0, 0, &m, 0};
   return flow;

@@ -36,31 +36,37 @@ uint64_t load_context(const Core& core, uint64_t offset) {
   }
 }
 
-uint64_t read_bytes(uint64_t address, uint8_t bytes) {
+template <unsigned bytes>
+uint64_t read_memory(uint64_t address) {
   const void* at = reinterpret_cast<const void*>(address);
-  switch (bytes) {
-    case 1:
-      return base::load<uint8_t>(at);
-    case 2:
-      return base::load<uint16_t>(at);
-    case 4:
-      return base::load<uint32_t>(at);
-    case 6: {
-      uint64_t value = 0;
-      std::memcpy(&value, at, 6);
-      return value;
-    }
-    default:
-      return base::load<uint64_t>(at);
-  }
+  if constexpr (bytes == 1) return base::load<uint8_t>(at);
+  if constexpr (bytes == 2) return base::load<uint16_t>(at);
+  if constexpr (bytes == 4) return base::load<uint32_t>(at);
+  if constexpr (bytes == 6)
+    return base::load<uint32_t>(at) | uint64_t{base::load<uint16_t>(static_cast<const uint8_t*>(at) + 4)} << 32;
+  if constexpr (bytes == 8) return base::load<uint64_t>(at);
+}
+
+template <unsigned bytes>
+void write_memory(uint64_t address, uint64_t value) {
+  void* at = reinterpret_cast<void*>(address);
+  if constexpr (bytes == 1) base::store(at, static_cast<uint8_t>(value));
+  if constexpr (bytes == 2) base::store(at, static_cast<uint16_t>(value));
+  if constexpr (bytes == 4 || bytes == 6) base::store(at, static_cast<uint32_t>(value));
+  if constexpr (bytes == 6) base::store(static_cast<uint8_t*>(at) + 4, static_cast<uint16_t>(value >> 32));
+  if constexpr (bytes == 8) base::store(at, value);
 }
 
 // The low `bytes` bytes in the opposite order.
-uint64_t reversed(uint64_t value, uint8_t bytes) { return base::byte_swap(value) >> (64 - 8 * bytes); }
+template <unsigned bytes>
+uint64_t reversed(uint64_t value) {
+  return base::byte_swap(value) >> (64 - 8 * bytes);
+}
 
-uint64_t extended(uint64_t value, uint8_t bytes) {
-  const unsigned shift = 64 - 8u * bytes;
-  return static_cast<uint64_t>(static_cast<int64_t>(value << shift) >> shift);
+template <unsigned bytes>
+uint64_t extended(uint64_t value) {
+  constexpr unsigned kShift = 64 - 8 * bytes;
+  return static_cast<uint64_t>(static_cast<int64_t>(value << kShift) >> kShift);
 }
 
 template <Space space>
@@ -69,76 +75,92 @@ uint64_t resolve(const Core& core, const Micro& m) {
   if constexpr (space == Space::kPacket) return number(core.packet->data) + m.imm;
   if constexpr (space == Space::kStack) return number(core.stack) + m.imm;
   if constexpr (space == Space::kContext) return number(core.context_object) + m.imm;
-  if constexpr (space == Space::kMapValue) return m.value + m.imm;
+  if constexpr (space == Space::kMapValue) return m.imm;
 }
 
 // Finds the memory and notes what the access means for time. False: no memory there.
-template <Space space>
-bool reach(Core& core, uint64_t address, uint8_t bytes, bool reads, Space& where) {
-  where = space == Space::kStack ? Space::kStack : core.space_of(address, bytes);
+template <Space space, unsigned bytes, bool reads>
+bool reach(Core& core, const Micro& m, uint64_t address, Space& where) {
+  if constexpr (space == Space::kStack) {  // its limits were checked at load
+    where = Space::kStack;
+    return true;
+  } else if constexpr (space == Space::kMapValue) {
+    where = m.owned ? Space::kMapValue : core.space_of(address, bytes);
+  } else {
+    where = core.space_of(address, bytes);
+  }
   if (where == Space::kPacket && reads) core.touch(address, bytes);
   if (where == Space::kMapValue) core.row_uses_map_memory = true;
   return where != Space::kRegister;
 }
 
-template <Space space>
+template <Space space, unsigned bytes, bool big_endian, bool sign_extend>
 Flow load(Core& core, const Micro& m) {
   const uint64_t address = resolve<space>(core, m);
   Space where;
   uint64_t value = 0;
-  if (!reach<space>(core, address, m.bytes, true, where)) {
-    if (!m.speculative) return core.fault(m, address, m.bytes, "load");
+  if (!reach<space, bytes, true>(core, m, address, where)) {
+    if (!m.speculative) return core.fault(m, address, bytes, "load");
   } else if (where == Space::kContext) {
     value = load_context(core, address - number(core.context_object));
   } else {
-    value = read_bytes(address, m.bytes);
-    if (m.big_endian) value = reversed(value, m.bytes);
-    if (m.sign_extend) value = extended(value, m.bytes);
+    value = read_memory<bytes>(address);
+    if constexpr (big_endian) value = reversed<bytes>(value);
+    if constexpr (sign_extend) value = extended<bytes>(value);
   }
   core.regs[m.out] = value;
   return Flow::kOn;
 }
 
 // True when [address, address + bytes) can be written; notes what a write means.
-template <Space space>
-bool reach_to_write(Core& core, uint64_t address, uint8_t bytes, bool reads) {
+template <Space space, unsigned bytes, bool reads>
+bool reach_to_write(Core& core, const Micro& m, uint64_t address) {
   Space where;
-  if (!reach<space>(core, address, bytes, reads, where) || where == Space::kContext) return false;
+  if (!reach<space, bytes, reads>(core, m, address, where) || where == Space::kContext) return false;
   if (where == Space::kStack) core.stack_dirty = true;
   return true;
 }
 
-template <Space space, bool immediate>
+template <unsigned bytes>
+void write(Core& core, const Micro& m, uint64_t address, uint64_t value) {
+  if (m.at_once) {
+    write_memory<bytes>(address, value);
+  } else {
+    core.push_store(address, value, bytes);
+  }
+}
+
+template <Space space, unsigned bytes, bool immediate>
 Flow store(Core& core, const Micro& m) {
   const uint64_t address = resolve<space>(core, m);
-  if (!reach_to_write<space>(core, address, m.bytes, false)) return core.fault(m, address, m.bytes, "store");
+  if (!reach_to_write<space, bytes, false>(core, m, address)) return core.fault(m, address, bytes, "store");
   const uint64_t value = immediate ? m.value : core.regs[m.b];
-  core.push_store(address, m.big_endian ? reversed(value, m.bytes) : value, m.bytes);
+  write<bytes>(core, m, address, m.big_endian ? reversed<bytes>(value) : value);
   return Flow::kOn;
 }
 
-template <Space space, bool immediate>
+template <Space space, unsigned bytes, bool immediate>
 Flow add_memory(Core& core, const Micro& m) {
   const uint64_t address = resolve<space>(core, m);
-  if (!reach_to_write<space>(core, address, m.bytes, true)) return core.fault(m, address, m.bytes, "addition");
-  core.push_store(address, read_bytes(address, m.bytes) + (immediate ? m.value : core.regs[m.b]), m.bytes);
+  if (!reach_to_write<space, bytes, true>(core, m, address)) return core.fault(m, address, bytes, "addition");
+  write<bytes>(core, m, address, read_memory<bytes>(address) + (immediate ? m.value : core.regs[m.b]));
   return Flow::kOn;
 }
 
-template <AtomicOp op>
+template <AtomicOp op, unsigned bytes>
 Flow atomic(Core& core, const Micro& m) {
   const uint64_t address = resolve<Space::kRegister>(core, m);
-  if (!reach_to_write<Space::kRegister>(core, address, m.bytes, true)) return core.fault(m, address, m.bytes, "atomic");
-  const uint64_t old = read_bytes(address, m.bytes);
+  if (!reach_to_write<Space::kRegister, bytes, true>(core, m, address)) return core.fault(m, address, bytes, "atomic");
+  const uint64_t old = read_memory<bytes>(address);
   const uint64_t source = core.regs[m.b];
-  const uint64_t expected = m.bytes == 4 ? static_cast<uint32_t>(core.regs[m.c]) : core.regs[m.c];
-  if constexpr (op == AtomicOp::kAdd) core.push_store(address, old + source, m.bytes);
-  if constexpr (op == AtomicOp::kOr) core.push_store(address, old | source, m.bytes);
-  if constexpr (op == AtomicOp::kAnd) core.push_store(address, old & source, m.bytes);
-  if constexpr (op == AtomicOp::kXor) core.push_store(address, old ^ source, m.bytes);
-  if constexpr (op == AtomicOp::kXchg) core.push_store(address, source, m.bytes);
+  const uint64_t expected = bytes == 4 ? static_cast<uint32_t>(core.regs[m.c]) : core.regs[m.c];
+  if constexpr (op == AtomicOp::kAdd) write<bytes>(core, m, address, old + source);
+  if constexpr (op == AtomicOp::kOr) write<bytes>(core, m, address, old | source);
+  if constexpr (op == AtomicOp::kAnd) write<bytes>(core, m, address, old & source);
+  if constexpr (op == AtomicOp::kXor) write<bytes>(core, m, address, old ^ source);
+  if constexpr (op == AtomicOp::kXchg) write<bytes>(core, m, address, source);
   if constexpr (op == AtomicOp::kCmpxchg) {
-    if (old == expected) core.push_store(address, source, m.bytes);
+    if (old == expected) write<bytes>(core, m, address, source);
   }
   if (m.has_result) core.regs[m.out] = old;
   return Flow::kOn;
@@ -158,26 +180,93 @@ Flow address_of(Core& core, const Micro& m) {
   return Flow::kOn;
 }
 
-template <Space space>
-Handler store_of(const isa::Operand& src) {
-  return std::holds_alternative<isa::Imm>(src) ? store<space, true> : store<space, false>;
+// A handler for the size of the access; null for a size that no port has.
+template <class Pick>
+Handler by_size(uint8_t bytes, const Pick& pick) {
+  switch (bytes) {
+    case 1:
+      return pick.template of<1>();
+    case 2:
+      return pick.template of<2>();
+    case 4:
+      return pick.template of<4>();
+    case 6:
+      return pick.template of<6>();
+    case 8:
+      return pick.template of<8>();
+    default:
+      return nullptr;
+  }
 }
 template <Space space>
-Handler add_of(const isa::Operand& src) {
-  return std::holds_alternative<isa::Imm>(src) ? add_memory<space, true> : add_memory<space, false>;
+struct PickLoad {
+  const isa::Load& op;
+  template <unsigned bytes>
+  Handler of() const {
+    if (op.big_endian) return op.sign_extend ? load<space, bytes, true, true> : load<space, bytes, true, false>;
+    return op.sign_extend ? load<space, bytes, false, true> : load<space, bytes, false, false>;
+  }
+};
+template <Space space>
+struct PickStore {
+  const isa::Store& op;
+  template <unsigned bytes>
+  Handler of() const {
+    return std::holds_alternative<isa::Imm>(op.src) ? store<space, bytes, true> : store<space, bytes, false>;
+  }
+};
+template <Space space>
+struct PickAdd {
+  const isa::AddMemory& op;
+  template <unsigned bytes>
+  Handler of() const {
+    return std::holds_alternative<isa::Imm>(op.src) ? add_memory<space, bytes, true> : add_memory<space, bytes, false>;
+  }
+};
+template <AtomicOp op>
+Handler atomic_of(uint8_t bytes) {
+  return bytes == 4 ? atomic<op, 4> : atomic<op, 8>;
+}
+
+template <template <Space> class Pick, class Op>
+Handler by_space(const Op& op, const isa::Memory& memory) {
+  switch (memory.space) {
+    case Space::kRegister:
+      return by_size(memory.bytes, Pick<Space::kRegister>{op});
+    case Space::kPacket:
+      return by_size(memory.bytes, Pick<Space::kPacket>{op});
+    case Space::kStack:
+      return by_size(memory.bytes, Pick<Space::kStack>{op});
+    case Space::kContext:
+      return by_size(memory.bytes, Pick<Space::kContext>{op});
+    case Space::kMapValue:
+      return by_size(memory.bytes, Pick<Space::kMapValue>{op});
+    default:
+      return nullptr;
+  }
 }
 
 }  // namespace
 
-Space Core::space_of(uint64_t address, uint64_t bytes) {
-  const auto inside = [&](uint64_t begin, uint64_t size) {
-    const uint64_t offset = address - begin;
-    return offset < size && bytes <= size - offset;
-  };
-  const uint64_t meta = number(packet->data_meta);
-  if (inside(meta, number(packet->data_end) - meta)) return Space::kPacket;
-  if (inside(number(stack), sizeof stack)) return Space::kStack;
-  if (inside(number(context_object), sizeof context_object)) return Space::kContext;
+void Core::write_bytes(uint64_t address, uint64_t value, uint8_t bytes) {
+  switch (bytes) {
+    case 1:
+      return write_memory<1>(address, value);
+    case 2:
+      return write_memory<2>(address, value);
+    case 4:
+      return write_memory<4>(address, value);
+    case 6:
+      return write_memory<6>(address, value);
+    default:
+      return write_memory<8>(address, value);
+  }
+}
+
+// What space_of() has not seen yet.
+Space Core::search_space(uint64_t address, uint64_t bytes) {
+  if (inside(address, bytes, number(stack), sizeof stack)) return Space::kStack;
+  if (inside(address, bytes, number(context_object), sizeof context_object)) return Space::kContext;
   const void* at = reinterpret_cast<const void*>(address);
   if (hit_map != nullptr && hit_map->owns(at, bytes)) return Space::kMapValue;
   for (const auto& map : image.program->maps) {
@@ -189,76 +278,29 @@ Space Core::space_of(uint64_t address, uint64_t bytes) {
     if (map->owns(at, bytes)) return Space::kMapValue;
   }
   for (const helpers::LentMemory& lent : helper.lent) {
-    if (inside(lent.address, lent.bytes)) return Space::kMapValue;
+    if (inside(address, bytes, lent.address, lent.bytes)) return Space::kMapValue;
   }
   return Space::kRegister;
 }
 
-Handler handler_of(const isa::Load& op) {
-  switch (op.from.space) {
-    case Space::kRegister:
-      return load<Space::kRegister>;
-    case Space::kPacket:
-      return load<Space::kPacket>;
-    case Space::kStack:
-      return load<Space::kStack>;
-    case Space::kContext:
-      return load<Space::kContext>;
-    case Space::kMapValue:
-      return load<Space::kMapValue>;
-    default:
-      return nullptr;
-  }
-}
-
-Handler handler_of(const isa::Store& op) {
-  switch (op.to.space) {
-    case Space::kRegister:
-      return store_of<Space::kRegister>(op.src);
-    case Space::kPacket:
-      return store_of<Space::kPacket>(op.src);
-    case Space::kStack:
-      return store_of<Space::kStack>(op.src);
-    case Space::kContext:
-      return store_of<Space::kContext>(op.src);
-    case Space::kMapValue:
-      return store<Space::kMapValue, false>;
-    default:
-      return nullptr;
-  }
-}
-
-Handler handler_of(const isa::AddMemory& op) {
-  switch (op.to.space) {
-    case Space::kRegister:
-      return add_of<Space::kRegister>(op.src);
-    case Space::kPacket:
-      return add_of<Space::kPacket>(op.src);
-    case Space::kStack:
-      return add_of<Space::kStack>(op.src);
-    case Space::kContext:
-      return add_of<Space::kContext>(op.src);
-    case Space::kMapValue:
-      return add_memory<Space::kMapValue, false>;
-    default:
-      return nullptr;
-  }
-}
+Handler handler_of(const isa::Load& op) { return by_space<PickLoad>(op, op.from); }
+Handler handler_of(const isa::Store& op) { return by_space<PickStore>(op, op.to); }
+Handler handler_of(const isa::AddMemory& op) { return by_space<PickAdd>(op, op.to); }
 
 Handler handler_of(const isa::Atomic& op) {
   switch (op.op) {
     case AtomicOp::kAdd:
-      return atomic<AtomicOp::kAdd>;
+      return atomic_of<AtomicOp::kAdd>(op.to.bytes);
     case AtomicOp::kOr:
-      return atomic<AtomicOp::kOr>;
+      return atomic_of<AtomicOp::kOr>(op.to.bytes);
     case AtomicOp::kAnd:
-      return atomic<AtomicOp::kAnd>;
+      return atomic_of<AtomicOp::kAnd>(op.to.bytes);
     case AtomicOp::kXor:
-      return atomic<AtomicOp::kXor>;
+      return atomic_of<AtomicOp::kXor>(op.to.bytes);
     case AtomicOp::kXchg:
-      return atomic<AtomicOp::kXchg>;
+      return atomic_of<AtomicOp::kXchg>(op.to.bytes);
     case AtomicOp::kCmpxchg:
-      return atomic<AtomicOp::kCmpxchg>;
+      return atomic_of<AtomicOp::kCmpxchg>(op.to.bytes);
     default:
       return nullptr;
   }

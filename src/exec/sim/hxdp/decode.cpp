@@ -14,6 +14,8 @@ using arch::ebpf::ArgType;
 using arch::ebpf::Overloaded;
 using base::ErrorKind;
 
+constexpr arch::ebpf::HelperId kLookup = 1;
+
 class Decoder {
  public:
   Decoder(const isa::Image& image, const LoadedProgram& program, FlatImage& flat)
@@ -57,6 +59,35 @@ class Decoder {
   }
   uint64_t map_address(isa::MapIndex map) const { return reinterpret_cast<uint64_t>(program_.maps[map].get()); }
 
+  static Extent extent_of(const arch::ebpf::HelperSignature& signature, size_t i, const maps::Map* map) {
+    switch (signature.args[i]) {
+      case ArgType::kMapKey:
+        return map == nullptr ? Extent{} : Extent{Extent::Kind::kBytes, map->spec().key_size};
+      case ArgType::kMapValue:
+        return map == nullptr ? Extent{} : Extent{Extent::Kind::kBytes, map->spec().value_size};
+      case ArgType::kMemory:
+      case ArgType::kMemoryOrNull:
+        return {Extent::Kind::kSizeArgument, 0};
+      default:
+        return {};
+    }
+  }
+  // Maps of maps give a map instead, program and event arrays nothing.
+  static uint32_t value_bytes(const maps::Map& map) {
+    switch (map.spec().type) {
+      case arch::ebpf::kMapHash:
+      case arch::ebpf::kMapArray:
+      case arch::ebpf::kMapPercpuHash:
+      case arch::ebpf::kMapPercpuArray:
+      case arch::ebpf::kMapLruHash:
+      case arch::ebpf::kMapLruPercpuHash:
+      case arch::ebpf::kMapLpmTrie:
+        return map.spec().value_size;
+      default:
+        return 0;
+    }
+  }
+
   base::Result<void> decode_site(const isa::CallSite& site) {
     FlatSite flat;
     flat.site = site;
@@ -73,6 +104,9 @@ class Decoder {
         XNIC_ASSIGN(const uint64_t base, map_value(arg.map));
         flat.constant[i] = base + static_cast<uint64_t>(arg.value);
       }
+      const bool fixed = arg.kind == Kind::kConstant || arg.kind == Kind::kMap || arg.kind == Kind::kMapValue ||
+                         arg.kind == Kind::kNone;
+      if (!fixed) flat.variable[flat.variables++] = static_cast<uint8_t>(i);
       const ArgType type = signature.args[i];
       if (type == ArgType::kSize || type == ArgType::kSizeOrZero) {
         known = known && (arg.kind == Kind::kConstant || arg.kind == Kind::kNone);
@@ -82,7 +116,9 @@ class Decoder {
         known = known && arg.kind == Kind::kMap;
         if (arg.kind == Kind::kMap) flat.map = program_.maps[arg.map].get();
       }
+      flat.extent[i] = extent_of(signature, i, flat.map);
     }
+    flat.value_bytes = site.helper == kLookup && flat.map != nullptr ? value_bytes(*flat.map) : 0;
     const arch::ebpf::MapType map_type = flat.map == nullptr ? 0 : flat.map->spec().type;
     if (map_type == arch::ebpf::kMapLpmTrie) bytes = flat.map->spec().key_size;
     if (known) flat.cycles = isa::helper_cycles(site.helper, map_type, bytes, image_.parameters);
@@ -114,8 +150,24 @@ class Decoder {
       flat_.micros.push_back(micro);
     }
     row.end = static_cast<uint32_t>(flat_.micros.size());
+    mark_stores(row);
     flat_.rows.push_back(row);
     return {};
+  }
+
+  // A store may be written at once when no higher lane reads memory, and no lower lane has an effect that waits for the
+  // end of the row: that one comes first.
+  void mark_stores(const FlatRow& row) {
+    for (uint32_t at = row.end; at-- > row.first;) {
+      flat_.micros[at].at_once = true;
+      if (flat_.micros[at].reads_memory) break;
+    }
+    bool waits = false;
+    for (uint32_t at = row.first; at < row.end; ++at) {
+      Micro& micro = flat_.micros[at];
+      if (waits) micro.at_once = false;
+      waits = waits || micro.calls || (micro.writes_memory && !micro.at_once);
+    }
   }
 
   bool read_above(const isa::Bundle& bundle, uint32_t lane, int reg) const {
@@ -135,11 +187,12 @@ class Decoder {
   }
   base::Result<void> memory(const isa::Memory& memory, Micro& m) const {
     m.a = memory.base;
-    m.bytes = memory.bytes;
     m.imm = memory.space == isa::Space::kRegister ? static_cast<uint64_t>(int64_t{memory.offset})
                                                   : isa::unsigned_offset(memory);
     if (memory.space == isa::Space::kMapValue) {
-      XNIC_ASSIGN(m.value, map_value(memory.map));
+      XNIC_ASSIGN(const uint64_t base, map_value(memory.map));
+      m.imm += base;
+      m.owned = program_.maps[memory.map]->owns(reinterpret_cast<const void*>(m.imm), memory.bytes);
     }
     return {};
   }
@@ -198,6 +251,7 @@ class Decoder {
   }
   base::Result<void> fill(const isa::Load& o, Micro& m) const {
     XNIC_TRY(memory(o.from, m));
+    m.reads_memory = true;
     m.out = o.dst, m.sign_extend = o.sign_extend, m.big_endian = o.big_endian, m.speculative = o.speculative;
     return done(o, m);
   }
@@ -205,15 +259,18 @@ class Decoder {
     XNIC_TRY(memory(o.to, m));
     stored(o.src, m);
     m.big_endian = o.big_endian;
+    m.writes_memory = true;
     return done(o, m);
   }
   base::Result<void> fill(const isa::AddMemory& o, Micro& m) const {
     XNIC_TRY(memory(o.to, m));
     stored(o.src, m);
+    m.reads_memory = m.writes_memory = true;
     return done(o, m);
   }
   base::Result<void> fill(const isa::Atomic& o, Micro& m) const {
     XNIC_TRY(memory(o.to, m));
+    m.reads_memory = m.writes_memory = true;
     m.b = o.src, m.out = o.dst, m.c = o.expected, m.has_result = o.fetch;
     return done(o, m);
   }
@@ -231,11 +288,11 @@ class Decoder {
     return done(o, m);
   }
   base::Result<void> fill(const isa::Call& o, Micro& m) const {
-    m.site = o.site, m.out = o.dst, m.has_result = o.has_result;
+    m.site = o.site, m.out = o.dst, m.has_result = o.has_result, m.calls = true;
     return done(o, m);
   }
   base::Result<void> fill(const isa::CallExit& o, Micro& m) const {
-    m.site = o.site, m.exits = true;
+    m.site = o.site, m.exits = true, m.calls = true;
     return done(o, m);
   }
   base::Result<void> fill(const isa::Exit& o, Micro& m) const {

@@ -23,7 +23,7 @@ Timeline::Timeline(const isa::Timing& timing) : timing_(timing) {
 }
 
 Schedule Timeline::begin(uint32_t frames_in, uint64_t ready) {
-  const uint64_t buffer_free = buffer_free_[packets_ % buffer_free_.size()];
+  const uint64_t buffer_free = buffer_free_[buffer_];
   const uint64_t could_start = std::max(ready, input_free_);
   Schedule schedule;
   schedule.in_start = std::max(could_start, buffer_free);
@@ -53,7 +53,8 @@ void Timeline::end(Schedule& schedule, const PacketRun& run, uint64_t waited, ui
     schedule.out_end = output_free = out_start + run.frames_out;
   }
   core_free_ = schedule.run_end;
-  buffer_free_[packets_ % buffer_free_.size()] = schedule.out_end;
+  buffer_free_[buffer_] = schedule.out_end;
+  if (++buffer_ == buffer_free_.size()) buffer_ = 0;
   ++packets_;
   cycles_.rows += run.rows;
   cycles_.branch += run.branch_cycles;

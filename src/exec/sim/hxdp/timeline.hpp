@@ -53,6 +53,7 @@ class Timeline {
  private:
   isa::Timing timing_;
   std::vector<uint64_t> buffer_free_;  // ring: when the buffer of packet n - packet_buffers is empty again
+  size_t buffer_ = 0;                  // of the next packet
   uint64_t packets_ = 0;
   uint64_t input_free_ = 0;
   uint64_t core_free_ = 0;

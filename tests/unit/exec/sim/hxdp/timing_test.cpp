@@ -90,6 +90,19 @@ TEST(HxdpTiming, TheLengthOfACallMayComeFromARegister) {
   EXPECT_DOUBLE_EQ(runner.cycles_per_packet(), 6.0);
 }
 
+TEST(HxdpTiming, ACallWaitsForTheBytesThatItReadsAndNoMore) {
+  // 64 bytes from byte 14 on end in frame 2; the first row runs in cycle 1, frame 2 is readable in cycle 3.
+  isa::Image image = image_of({{Call{0, true, 1}}, {Exit{1}}});
+  image.call_sites = {site_of(kCsumDiff, {{Argument::Kind::kConstant, 0, 0, 0},
+                                          {Argument::Kind::kConstant, 0, 0, 0},
+                                          {Argument::Kind::kPacket, 0, 0, 14},
+                                          {Argument::Kind::kConstant, 0, 0, 64},
+                                          {Argument::Kind::kConstant, 0, 0, 0}})};
+  Runner runner(image);
+  runner.run(1, 1500);
+  EXPECT_EQ(runner.card->counters().cycles.input, 2u);
+}
+
 TEST(HxdpTiming, ARowWaitsForTheFrameThatItTouches) {
   // Frame k is readable k + 1 cycles after the read-in begins; the first row runs in cycle 1. Alone in the card, a load
   // from frame 40 in the first row waits 40 cycles.
