@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs run test test-hxdp bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs run test test-hxdp test-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
@@ -28,6 +28,12 @@ HXDP_PACKETS ?= 100000
 test-hxdp: build
 	$(BUILD)/bin/hxdp_diff --programs tests/programs $(BUILD)/programs --installed --all --packets $(HXDP_PACKETS)
 	$(BUILD)/bin/hxdp_diff --random 5000 --random-settings 8 --all
+
+## test-changepoint: 10,000 streams of 2,000 samples, in order and then lossy on four queues, against the plain computation
+test-changepoint: build
+	$(BUILD)/bin/changepoint_campaign $(BUILD)/programs/changepoint_stream.bpf.o --engine native
+	$(BUILD)/bin/changepoint_campaign $(BUILD)/programs/changepoint_stream.bpf.o --engine native --queues 4 --loss 10 --reorder 20 --late 2 --duplicates 5
+	$(BUILD)/bin/changepoint_campaign $(BUILD)/programs/changepoint_sample.bpf.o --engine native --sampling --queues 4 --streams 1000 --loss 10 --reorder 20
 
 ## test-corpus: other people's XDP programs (Debian packages): taken or refused as the kernel does, and equal on packets
 test-corpus: build

@@ -14,6 +14,7 @@
 #include "changepoint/series.hpp"
 #include "changepoint/wire.hpp"
 #include "device/hxdp_images.hpp"
+#include "device/native_images.hpp"
 #include "report.hpp"
 
 using nlohmann::ordered_json;
@@ -173,6 +174,7 @@ Result<void> run(const std::filesystem::path& programs, const std::filesystem::p
   exec::sim::hxdp::CardOptions card;
   card.keep_runs = true;
   device::install_hxdp({}, card);
+  device::install_native();
   Bench bench(programs, series.samples);
   bench.agreement();
   XNIC_TRY(bench.program("changepoint_fixed", Form::kFixed));

@@ -26,6 +26,8 @@ const std::map<std::string, std::string> kMainCase = {
     {"adjust_tail", "1514 bytes are answered"},
     {"changepoint_double", "stock prices"},
     {"changepoint_fixed", "stock prices"},
+    {"changepoint_sample", "a double"},
+    {"changepoint_stream", "a double"},
     {"drop", "drops a datagram"},
     {"katran_lb", "a known TCP connection stays with its real"},
     {"katran_min", "a known flow goes to its real"},

@@ -10,6 +10,7 @@
 #include "changepoint/series.hpp"
 #include "changepoint/wire.hpp"
 #include "device/hxdp_images.hpp"
+#include "device/native_images.hpp"
 #include "exec/sim/hxdp/engine.hpp"
 
 namespace xnic::apps::changepoint {
@@ -70,6 +71,7 @@ class ChangepointWindows : public testing::Test {
     exec::sim::hxdp::CardOptions card;
     card.keep_runs = true;
     device::install_hxdp({}, card);
+    device::install_native();
   }
 };
 

@@ -103,3 +103,116 @@ def changepoint_double():
         packet = frame(pack(samples))
         suite.case(f"truncates 1.999999 times 2^{exponent}", packet, "PASS", decided(packet, fixed(samples)))
     return suite
+
+
+STREAM_MAGIC = 0x216D616572747321
+TAKEN, REFUSED, LATE, DUPLICATE, FOREIGN = 3, 4, 5, 6, 7
+COUNTS = ["taken", "missing", "reordered", "late", "duplicates", "refused", "foreign", "no_room", "restarts",
+          "decisions", "splits", "untold"]
+STREAM_EPSILON = 1638
+SENDER = "192.168.0.7"
+KEY = address(SENDER) + u32(9)
+
+
+def stream_frame(sequence, sample, tag=0, far=0, mean=0, variance=0, magic=STREAM_MAGIC):
+    payload = struct.pack("<QQIIIIQQ", magic, tag, 9, sequence, sample, far, mean, variance)
+    return ethernet(IPV4, udp4(SENDER, "192.168.0.254", 20009, 6667, payload, without_checksum=True))
+
+
+def order(next_sequence, seen, owner=1):
+    return struct.pack("<IIQ", owner, next_sequence, seen)
+
+
+def counts(**wanted):
+    return {u32(index): u64(wanted.get(name, 0)) for index, name in enumerate(COUNTS)}
+
+
+def stream_cases(suite, state):
+    """What both programs do with one packet. state(order, samples): a stream that has `samples` samples of 1000.
+    `left`: so many samples lie in the running step, which no longer counts all of them."""
+
+    def case(name, before, sequence, tag, after_order=None, sample=1000, after_samples=None, left=0, **counted):
+        packet = stream_frame(sequence, sample)
+        after = {} if after_order is None else {"streams": {KEY: state(after_order, after_samples, left=left)}}
+        maps = {} if before is None else {"streams": {KEY: before}}
+        suite.case(name, packet, "PASS", stream_frame(sequence, sample, tag), maps,
+                   {"counts": counts(**counted), **after})
+
+    case("the first sample of a stream", None, 0, TAKEN, order(1, 1), after_samples=1, taken=1)
+    three = state(order(3, 7), 3)
+    case("the next sample", three, 3, TAKEN, order(4, 15), after_samples=4, taken=1)
+    case("two samples are missing", three, 5, TAKEN, order(6, 0x39), after_samples=4, taken=1, missing=2)
+    case("a gap as long as the history", three, 66, TAKEN, order(67, 1), after_samples=4, taken=1, missing=63)
+    case("a double", three, 1, DUPLICATE, order(3, 7), after_samples=3, duplicates=1)
+    case("a reordered sample", state(order(6, 0x39), 4), 4, TAKEN, order(6, 0x3b), after_samples=5, taken=1, reordered=1)
+    case("the oldest of the history", state(order(100, 1), 4), 36, TAKEN, order(100, 1 | 1 << 63), after_samples=5,
+         taken=1, reordered=1)
+    case("a late sample", state(order(100, 1), 4), 35, LATE, order(100, 1), after_samples=4, late=1)
+    case("sequence numbers go round", state(order(0xFFFFFFFF, 3), 4), 0, TAKEN, order(1, 13), after_samples=5, taken=1,
+         missing=1)
+    case("a sender that begins anew", three, 1 << 20, TAKEN, order((1 << 20) + 1, 1), after_samples=1, left=3, taken=1,
+         restarts=1)
+    case("a sample out of range", three, 3, REFUSED, order(3, 7), 1 << 27, 3, refused=1)
+    case("a stream of another queue", state(order(3, 7, owner=2), 3), 3, FOREIGN, order(3, 7, owner=2),
+         after_samples=3, foreign=1)
+    packet = stream_frame(0, 1000)
+    suite.case("another magic number", stream_frame(0, 1000, magic=STREAM_MAGIC ^ 1), "PASS", expect_maps={"counts": counts()})
+    suite.case("an answered packet stays", stream_frame(0, 1000, tag=1), "PASS", expect_maps={"counts": counts()})
+    suite.case("one byte too short", packet[:-1], "PASS", expect_maps={"counts": counts()})
+
+
+def changepoint_stream():
+    suite = Suite("changepoint_stream")
+
+    def state(stream_order, samples, far=0, steps=0, at=0, window=(0, 0), mean=0, variance=0, kept=(), running=None, left=0):
+        running = running or (samples * 1000, samples * 1000**2)
+        value = stream_order + struct.pack("<IIII", samples, far, steps, at) + struct.pack(
+            "<QQQQQQ", *running, *window, mean, variance)
+        kept = list(kept) + [(0, 0)] * (8 - len(kept))
+        return value + b"".join(struct.pack("<QQ", *sums) for sums in kept)
+
+    stream_cases(suite, state)
+    seen = (1 << 64) - 1
+    # Four steps in the window, half of its samples 900 and half 1100; the running step lacks its last sample.
+    full = (128 * 1000, 64 * 900**2 + 64 * 1100**2)
+    variance = (64 * 4 * 900**2 + 64 * 4 * 1100**2) // 512 - 1000**2
+    window = tuple(4 * sums for sums in full)
+
+    def step(name, far, sample, splits):
+        running = (127 * 1000, 127 * 1000**2)
+        before = state(order(800, seen), 127, far, 4, 1, window, 1000, variance, [full] * 4, running)
+        far += abs(sample - 1000) >= STREAM_EPSILON
+        assert splits == (far * STREAM_EPSILON**2 > variance * 128), name
+        done = (127 * 1000 + sample, 127 * 1000**2 + sample**2)
+        kept = [full, done, full, full]
+        if splits:
+            after = state(order(801, seen), 0, 0, 1, 2, done, 1000, variance, kept)
+        else:
+            moved = tuple(w - f + d for w, f, d in zip(window, full, done))
+            mean = moved[0] // 512
+            after = state(order(801, seen), 0, 0, 4, 2, moved, mean, moved[1] // 512 - mean**2, kept)
+        tag = SPLIT if splits else NO_SPLIT
+        suite.case(name, stream_frame(800, sample), "PASS", stream_frame(800, sample, tag, far, 1000, variance),
+                   {"streams": {KEY: before}}, {
+                       "streams": {KEY: after},
+                       "counts": counts(taken=1, decisions=1, splits=int(splits))
+                   })
+
+    step("a step that fits moves the window", 0, 1000, False)
+    step("its last sample is the far one", 0, 1000 + STREAM_EPSILON, True)
+    step("one unit less is near", 0, 1000 + STREAM_EPSILON - 1, False)
+    step("a step that splits begins the window", 100, 1000, True)
+    return suite
+
+
+def changepoint_sample():
+    suite = Suite("changepoint_sample")
+
+    def state(stream_order, samples, left=0):
+        left = max(left, samples)
+        running = [1000] * left + [0] * (128 - left)
+        return stream_order + struct.pack("<IIQ", 1 + 9, samples, samples * 1000) + bytes(4 * 512) + struct.pack(
+            "<128I", *running)
+
+    stream_cases(suite, state)
+    return suite

@@ -14,7 +14,8 @@ SUITES = [
     small.drop, small.pass_all, small.tx, small.redirect, small.redirect_map, small.xdp1, small.xdp2, small.rxq_info,
     forwarding.adjust_tail, forwarding.router_ipv4, forwarding.simple_firewall, forwarding.tx_ip_tunnel,
     forwarding.nat44, balancer.katran_lb, balancer.katran_min, filters.rate_limiter, filters.parser_v6_qinq,
-    filters.syncookie, changepoint.changepoint_fixed, changepoint.changepoint_double
+    filters.syncookie, changepoint.changepoint_fixed, changepoint.changepoint_double,
+    changepoint.changepoint_stream, changepoint.changepoint_sample
 ]
 
 if __name__ == "__main__":
