@@ -5,12 +5,17 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs run test test-hxdp test-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs run test test-hxdp test-changepoint demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
 run: build
 	scripts/demo.sh $(BIN)/xnic build/release/programs
+
+## demo-changepoint: the stock series through the card: decisions checked, latency, and the picture
+demo-changepoint: PRESET = release
+demo-changepoint: build
+	scripts/changepoint_demo.sh $(BIN) build/release/programs build/demo
 
 ## test: set up, build, and run all tests
 test: build
