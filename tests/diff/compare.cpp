@@ -13,8 +13,8 @@
 #include "base/bytes.hpp"
 #include "base/check.hpp"
 #include "base/rng.hpp"
+#include "compile/verify/verify.hpp"
 #include "exec/interp/interp.hpp"
-#include "exec/kernel/kernel.hpp"
 
 namespace xnic::tests {
 namespace {
@@ -44,7 +44,8 @@ Contents contents(Map& map) {
   return all;
 }
 
-std::string different_maps(const exec::LoadedProgram& ours, const exec::LoadedProgram& theirs) {
+std::string different_maps(const exec::LoadedProgram& ours, const exec::LoadedProgram& theirs,
+                           const std::string& engine) {
   for (size_t i = 0; i < ours.maps.size(); ++i) {
     if (ours.maps[i]->spec().type == arch::ebpf::kMapProgArray) continue;  // each engine has its own ids
     const Contents a = contents(*ours.maps[i]);
@@ -56,17 +57,18 @@ std::string different_maps(const exec::LoadedProgram& ours, const exec::LoadedPr
         text += fmt::format("  interp [{}] = {}\n", hex(key), hex(value));
     for (const auto& [key, value] : b)
       if (std::find(a.begin(), a.end(), std::pair(key, value)) == a.end())
-        text += fmt::format("  kernel [{}] = {}\n", hex(key), hex(value));
+        text += fmt::format("  {} [{}] = {}\n", engine, hex(key), hex(value));
     return text;
   }
   return {};
 }
 
-std::string different_packets(const exec::packet::Packet& ours, const exec::packet::Packet& theirs) {
+std::string different_packets(const exec::packet::Packet& ours, const exec::packet::Packet& theirs,
+                              const std::string& engine) {
   const base::Bytes our_meta(ours.data_meta, ours.data);
   const base::Bytes their_meta(theirs.data_meta, theirs.data);
   if (!std::equal(our_meta.begin(), our_meta.end(), their_meta.begin(), their_meta.end()))
-    return fmt::format("metadata differs:\n  interp {}\n  kernel {}\n", hex(our_meta), hex(their_meta));
+    return fmt::format("metadata differs:\n  interp {}\n  {} {}\n", hex(our_meta), engine, hex(their_meta));
   const std::vector<uint8_t> a = ours.bytes();
   const std::vector<uint8_t> b = theirs.bytes();
   if (a == b) return {};
@@ -75,8 +77,8 @@ std::string different_packets(const exec::packet::Packet& ours, const exec::pack
   const auto part = [&](const std::vector<uint8_t>& bytes) {
     return hex(base::Bytes(bytes).subspan(at, std::min<size_t>(32, bytes.size() - at)));
   };
-  return fmt::format("packet differs from byte {}:\n  interp {} bytes, there {}\n  kernel {} bytes, there {}\n", at,
-                     a.size(), part(a), b.size(), part(b));
+  return fmt::format("packet differs from byte {}:\n  interp {} bytes, there {}\n  {} {} bytes, there {}\n", at,
+                     a.size(), part(a), engine, b.size(), part(b));
 }
 
 }  // namespace
@@ -170,51 +172,81 @@ std::shared_ptr<exec::LoadedProgram> load_with_maps(std::shared_ptr<const arch::
   return loaded;
 }
 
+namespace {
+
+class NoFrozenValues final : public compile::verify::Environment {
+ public:
+  const uint8_t* frozen_value(arch::ebpf::MapIndex) const override { return nullptr; }
+};
+
+// What the other engine is given; null with the reason in `result` when the program is refused.
+std::shared_ptr<const exec::LoadedProgram> accept(const std::shared_ptr<const arch::ebpf::Program>& program,
+                                                  uint64_t contents_seed, exec::Engine& engine, Comparison& result) {
+  std::shared_ptr<const arch::ebpf::Facts> facts;
+  if (engine.name() != "kernel") {
+    auto outcome = compile::verify::verify(*program, NoFrozenValues());
+    if (!outcome.accepted) {
+      result.refusal = outcome.rejection.reason;
+      return nullptr;
+    }
+    facts = std::make_shared<const arch::ebpf::Facts>(std::move(outcome.facts));
+  }
+  auto loaded = load_with_maps(program, contents_seed, std::move(facts));
+  const auto taken = engine.load(loaded);
+  result.accepted = taken.has_value() || engine.name() != "kernel";
+  if (taken) return loaded;
+  (result.accepted ? result.difference : result.refusal) = taken.error().message();
+  return nullptr;
+}
+
+}  // namespace
+
 Comparison compare(const std::shared_ptr<const arch::ebpf::Program>& program, std::span<const RandomPacket> packets,
-                   uint64_t contents_seed) {
+                   uint64_t contents_seed, const std::string& engine) {
   Comparison result;
   const auto ours = load_with_maps(program, contents_seed);
-  const auto theirs = load_with_maps(program, contents_seed);
-  exec::kernel::Kernel kernel;
-  if (const auto loaded = kernel.load(theirs); !loaded) {
-    result.refusal = loaded.error().message();
-    return result;
-  }
-  result.kernel_accepts = true;
+  const auto other = exec::make_engine(engine);
+  CHECK(other != nullptr);
+  const auto theirs = accept(program, contents_seed, *other, result);
+  if (theirs == nullptr) return result;
   exec::interp::Interp interp(exec::interp::InterpOptions{.checked = true});
   if (const auto loaded = interp.load(ours); !loaded) {
     result.difference = "the interpreter did not load it: " + loaded.error().message() + "\n";
     return result;
   }
-  uint64_t random_state = 1;
+  uint64_t our_random = 1, their_random = 1;
   exec::RunContext context;
   const base::SystemClock clock;
   context.clock = &clock;
-  context.random_state = &random_state;
   context.cpu = usable_cpu();
   for (const RandomPacket& packet : packets) {
     exec::packet::Packet a = packet.packet();
     exec::packet::Packet b = packet.packet();
     exec::Verdict our_verdict, their_verdict;
+    context.random_state = &our_random;
     const auto our_run = interp.run({&a, 1}, {&our_verdict, 1}, context);
-    const auto their_run = kernel.run({&b, 1}, {&their_verdict, 1}, context);
+    context.random_state = &their_random;
+    const auto their_run = other->run({&b, 1}, {&their_verdict, 1}, context);
     ++result.packets;
     if (!our_run) result.difference += "interp: " + our_run.error().message() + "\n";
-    if (!their_run) result.difference += "kernel: " + their_run.error().message() + "\n";
+    if (!their_run) result.difference += engine + ": " + their_run.error().message() + "\n";
     if (interp.violation())
       result.difference += fmt::format("insn {}: {}\n", interp.violation()->slot, interp.violation()->what);
     if (our_verdict.code != their_verdict.code)
-      result.difference += fmt::format("verdict: interp {:#x}, kernel {:#x}\n", our_verdict.code, their_verdict.code);
-    result.difference += different_packets(a, b);
+      result.difference +=
+          fmt::format("verdict: interp {:#x}, {} {:#x}\n", our_verdict.code, engine, their_verdict.code);
+    if (engine != "kernel" && our_verdict.redirect != their_verdict.redirect)
+      result.difference += "the redirect's target differs\n";
+    result.difference += different_packets(a, b, engine);
     if (!result.difference.empty()) {
       result.difference = fmt::format("packet {}: ", result.packets - 1) + result.difference;
       return result;
     }
   }
-  if (const auto pulled = kernel.pull_maps(); !pulled)
+  if (const auto pulled = other->pull_maps(); !pulled)
     result.difference = pulled.error().message() + "\n";
   else
-    result.difference = different_maps(*ours, *theirs);
+    result.difference = different_maps(*ours, *theirs, engine);
   return result;
 }
 

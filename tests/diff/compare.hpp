@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One program and its packets on the interpreter and on the live kernel.
+// One program and its packets on the interpreter and on another engine.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,8 @@
 namespace xnic::tests {
 
 struct Comparison {
-  bool kernel_accepts = false;
-  std::string refusal;     // the kernel's words, or why our side could not load it
+  bool accepted = false;   // by the live kernel, or by our verifier for another engine
+  std::string refusal;     // their words
   uint64_t packets = 0;    // run by both
   std::string difference;  // what differs, in sentences; empty when nothing does
 };
@@ -30,9 +30,10 @@ std::shared_ptr<exec::LoadedProgram> load_with_maps(std::shared_ptr<const arch::
                                                     uint64_t contents_seed,
                                                     std::shared_ptr<const arch::ebpf::Facts> facts = nullptr);
 
-// Verdict, metadata, bytes of each packet, and all map contents after the last one.
+// Verdict, metadata, bytes of each packet, and all map contents after the last one, of the interpreter and of `engine`:
+// "kernel", or one of our own, which gets the facts of our verifier.
 Comparison compare(const std::shared_ptr<const arch::ebpf::Program>& program, std::span<const RandomPacket> packets,
-                   uint64_t contents_seed);
+                   uint64_t contents_seed, const std::string& engine = "kernel");
 
 // A CPU that this thread may use; programs run there in both engines.
 uint32_t usable_cpu();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real programs on the interpreter and on the live kernel: every program of programs/ at every CPU version, and every
-// XDP program that Debian's xdp-tools, libxdp1 and xdp-tests install.
+// Real programs on the interpreter and on another engine, the live kernel if not said: every program of programs/ at
+// every CPU version, and every XDP program that Debian's xdp-tools, libxdp1 and xdp-tests install.
 //
-//   diff_programs CASES_DIR PROGRAMS_DIR [--packets N] [--seed S] [--only TEXT]
+//   diff_programs CASES_DIR PROGRAMS_DIR [--packets N] [--seed S] [--only TEXT] [--engine E]
 //
 // Maps hold what the cases of tests/programs write, and generated contents keyed to the packets. N is the least number
 // of packets in total; every program gets an equal part.
@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <string>
 
+#include "device/native_images.hpp"
 #include "paired_run.hpp"
 #include "subjects.hpp"
 
@@ -25,6 +26,7 @@ struct Arguments {
   uint64_t packets = 1'000'000;
   uint64_t seed = 1;
   std::string only;
+  std::string engine = "kernel";
 };
 
 class Comparison {
@@ -75,6 +77,7 @@ void Comparison::run_one(const Subject& subject, uint64_t packets, uint64_t seed
   options.packets = packets;
   options.seed = seed;
   options.samples = subject.packets;
+  options.engine = arguments_.engine;
   const PairedRun result = run_paired(ours->programs().at(0).loaded, theirs->programs().at(0).loaded, options);
   packets_ += result.packets;
   if (!result.skipped.empty()) {
@@ -131,8 +134,12 @@ int main(int argc, char** argv) {
   app.add_option("--packets", arguments.packets, "Packets in total")->capture_default_str();
   app.add_option("--seed", arguments.seed, "Seed of the packets")->capture_default_str();
   app.add_option("--only", arguments.only, "Run only programs whose label contains this");
+  app.add_option("--engine", arguments.engine, "The other engine")
+      ->check(CLI::IsMember({"kernel", "native"}))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  if (!xnic::tests::enter_test_namespace(0)) {
+  xnic::device::install_native();
+  if (arguments.engine == "kernel" && !xnic::tests::enter_test_namespace(0)) {
     std::printf("skipped: the live kernel takes programs from root only\n");
     return 77;
   }

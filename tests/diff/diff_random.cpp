@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random programs and packets on the interpreter and on the live kernel: equal verdicts, bytes and maps, or a report.
+// Random programs and packets on the interpreter and on another engine, the live kernel if not said: equal verdicts,
+// bytes and maps, or a report.
 //
-//   diff_random [--programs N] [--packets M] [--seed S] [--only I] [--regressions FOLDER] [--save FOLDER]
+//   diff_random [--engine E] [--programs N] [--packets M] [--seed S] [--only I] [--regressions FOLDER] [--save FOLDER]
 //   diff_random --kernel-errs FOLDER
 //
 // Program number I of seed S depends on S and I alone, so --only I repeats it. A difference is reduced and written to
@@ -22,6 +23,7 @@
 #include "arch/ebpf/print.hpp"
 #include "case_file.hpp"
 #include "compare.hpp"
+#include "device/native_images.hpp"
 #include "random_program.hpp"
 #include "reason.hpp"
 
@@ -36,6 +38,7 @@ struct Arguments {
   std::string regressions;
   std::string kernel_errs;
   std::string save = ".";
+  std::string engine = "kernel";
 };
 
 struct Totals {
@@ -43,7 +46,7 @@ struct Totals {
   uint64_t refused = 0;
   uint64_t packets = 0;
   uint64_t different = 0;
-  std::map<std::string, uint64_t> reasons;  // of the kernel's refusals
+  std::map<std::string, uint64_t> reasons;  // of refusals
 };
 
 // Everything about program number `number` of a seed.
@@ -52,8 +55,10 @@ struct RandomCase {
   GeneratorOptions options;
   std::vector<uint64_t> statements;
   Case value;
+  std::string engine;
 
-  RandomCase(const Arguments& arguments, uint64_t number) : seed(arguments.seed * 0x9e3779b97f4a7c15u + number) {
+  RandomCase(const Arguments& arguments, uint64_t number)
+      : seed(arguments.seed * 0x9e3779b97f4a7c15u + number), engine(arguments.engine) {
     base::Rng rng(seed);
     value.contents_seed = rng.next();
     for (uint64_t i = 0; i < arguments.packets; ++i) value.packets.push_back(random_packet(rng));
@@ -64,8 +69,8 @@ struct RandomCase {
     value.program = from_raw(*program, program->raw);  // through the wire form, as programs come in
   }
   bool differs() const {
-    const Comparison result = compare(value.program, value.packets, value.contents_seed);
-    return result.kernel_accepts && !result.difference.empty();
+    const Comparison result = compare(value.program, value.packets, value.contents_seed, engine);
+    return result.accepted && !result.difference.empty();
   }
 };
 
@@ -99,11 +104,11 @@ void report(const Case& value, const std::string& origin, const std::string& dif
 }
 
 // Runs and counts the case; returns true when it differs.
-bool one(const Case& value, const std::string& origin, bool verbose, Totals& totals) {
-  const Comparison result = compare(value.program, value.packets, value.contents_seed);
+bool one(const Case& value, const std::string& engine, const std::string& origin, bool verbose, Totals& totals) {
+  const Comparison result = compare(value.program, value.packets, value.contents_seed, engine);
   ++totals.programs;
   totals.packets += result.packets;
-  if (!result.kernel_accepts) {
+  if (!result.accepted) {
     ++totals.refused;
     ++totals.reasons[reason_of(result.refusal)];
     if (verbose) fmt::print("{}\n", result.refusal);
@@ -118,9 +123,10 @@ bool one(const Case& value, const std::string& origin, bool verbose, Totals& tot
 void one_random(const Arguments& arguments, uint64_t number, Totals& totals) {
   const RandomCase random(arguments, number);
   const std::string origin = fmt::format("seed {} program {}", arguments.seed, number);
-  if (!one(random.value, origin, arguments.only.has_value(), totals)) return;
+  if (!one(random.value, random.engine, origin, arguments.only.has_value(), totals)) return;
   const RandomCase reduced = reduce(random);
-  const Comparison again = compare(reduced.value.program, reduced.value.packets, reduced.value.contents_seed);
+  const Comparison again =
+      compare(reduced.value.program, reduced.value.packets, reduced.value.contents_seed, reduced.engine);
   report(reduced.value, origin + ", reduced", again.difference);
   const std::string path = fmt::format("{}/different-{}-{}.case", arguments.save, arguments.seed, number);
   std::ofstream(path) << to_text(reduced.value);
@@ -144,20 +150,20 @@ int run_kernel_errs(const std::string& folder) {
     if (!value) return fmt::print("{}\n", value.error().message()), 1;
     const Comparison result = compare(value->program, value->packets, value->contents_seed);
     ++cases;
-    if (result.kernel_accepts && !result.difference.empty()) {
+    if (result.accepted && !result.difference.empty()) {
       fmt::print("{}: differs, as expected: {}", name, result.difference);
       continue;
     }
     ++agreed;
     fmt::print("{}: the kernel {}: the case belongs into regressions/ and the generator need not avoid it\n", name,
-               result.kernel_accepts ? "agrees now" : "refuses the program now: " + result.refusal);
+               result.accepted ? "agrees now" : "refuses the program now: " + result.refusal);
   }
   fmt::print("{} known errors of the kernel, {} gone\n", cases, agreed);
   return agreed == 0 && cases != 0 ? 0 : 1;
 }
 
 int run(const Arguments& arguments) {
-  if (geteuid() != 0) {
+  if (arguments.engine == "kernel" && geteuid() != 0) {
     fmt::print("skipped: comparing with the live kernel needs root\n");
     return kSkipped;
   }
@@ -171,9 +177,9 @@ int run(const Arguments& arguments) {
         fmt::print("{}\n", value.error().message());
         return 1;
       }
-      one(*value, "regression " + entry.path().stem().string(), false, totals);
+      one(*value, arguments.engine, "regression " + entry.path().stem().string(), false, totals);
       if (totals.refused != 0) {
-        fmt::print("the kernel refuses {}\n", entry.path().string());
+        fmt::print("{} is refused\n", entry.path().string());
         return 1;
       }
     }
@@ -186,7 +192,7 @@ int run(const Arguments& arguments) {
     one_random(arguments, number, totals);
 
   fmt::print("{} programs, {} packets compared, {} different\n", totals.programs, totals.packets, totals.different);
-  fmt::print("{} programs refused by the kernel\n", totals.refused);
+  fmt::print("{} programs refused\n", totals.refused);
   for (const auto& [reason, count] : totals.reasons) fmt::print("  {:6} {}\n", count, reason);
   if (totals.refused * 10 > totals.programs && !arguments.only) {
     fmt::print("more than a tenth refused: the generator is broken\n");
@@ -200,7 +206,10 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   xnic::tests::Arguments arguments;
-  CLI::App app{"Random programs and packets on the interpreter and on the live kernel."};
+  CLI::App app{"Random programs and packets on the interpreter and on another engine."};
+  app.add_option("--engine", arguments.engine, "The other engine")
+      ->check(CLI::IsMember({"kernel", "native"}))
+      ->capture_default_str();
   app.add_option("--programs", arguments.programs, "Programs to make")->capture_default_str();
   app.add_option("--packets", arguments.packets, "Packets for each")->capture_default_str();
   app.add_option("--seed", arguments.seed, "Seed of programs and packets")->capture_default_str();
@@ -210,5 +219,6 @@ int main(int argc, char** argv) {
                  "Folder of cases on which the kernel is known to be wrong: run these alone");
   app.add_option("--save", arguments.save, "Folder for the cases that differ")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  xnic::device::install_native();
   return xnic::tests::run(arguments);
 }

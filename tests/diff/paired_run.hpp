@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A real program, loaded twice, on the interpreter and on the live kernel, packet by packet.
+// A real program, loaded twice, on the interpreter and on another engine, packet by packet.
 #pragma once
 
 #include <memory>
@@ -22,12 +22,14 @@ struct PairedOptions {
   uint64_t packets = 512;
   uint64_t seed = 1;                          // of packets and map contents
   std::vector<std::vector<uint8_t>> samples;  // frames that belong to the program
+  std::string engine = "kernel";              // the other engine
   bool fill_maps = true;  // with contents keyed to the packets; false: they are as the caller left them
 };
 
 // Runs the packets through both and compares verdict, metadata, bytes, and after the last packet all maps, inner maps
 // included. The clock stands still and random numbers are one number, in both engines: the calls are replaced by
-// constants. The interpreter checks every access, and every register against the verifier's facts.
+// constants. Beside the live kernel the interpreter checks every
+// access, and every register against the verifier's facts.
 // Pre: `ours` and `theirs` are the same program with maps of their own, equally filled; the process is on CPU 0 and has
 // interface 1 (loopback) up. Programs whose result depends on the kernel's own tables and keys are skipped.
 PairedRun run_paired(const std::shared_ptr<const exec::LoadedProgram>& ours,

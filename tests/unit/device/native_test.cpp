@@ -141,6 +141,12 @@ TEST_F(NativeTest, TailCallsEndAfterThirtyThree) {
   programs->erase(&at);
 }
 
+TEST_F(NativeTest, ContextFieldsAreReadWithoutFacts) {
+  EXPECT_EQ(both(program("r2 = *(u32 *)(r1 +0)\n r3 = *(u32 *)(r1 +4)\n r3 -= r2\n r0 = *(u32 *)(r1 +12)\n r0 += r3\n"
+                         "r4 = *(u8 *)(r2 +9)\n r0 += r4\n *(u8 *)(r2 +3) = 90\n exit")),
+            64u + 1 + 9);
+}
+
 TEST_F(NativeTest, RedirectsReachTheVerdict) {
   exec::native::Native native;
   ASSERT_TRUE(native.load(program("r1 = 7\n r2 = 0\n call 23\n exit")));

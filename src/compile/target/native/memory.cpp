@@ -123,8 +123,8 @@ base::Result<void> Lowering::translate(const Load& insn) {
     return {};
   }
   Value* at = address(insn.src, insn.offset);
-  const bool unknown = f != nullptr && (f->type == RegType::kMixed || f->type == RegType::kUnset ||
-                                        f->type == RegType::kContext || f->type == RegType::kScalar);
+  const bool unknown = f == nullptr || f->type == RegType::kMixed || f->type == RegType::kUnset ||
+                       f->type == RegType::kContext || f->type == RegType::kScalar;
   if (unknown && insn.src != kFramePointer)
     set(insn.dst, maybe_context(at, insn.size, insn.sign_extend));
   else
