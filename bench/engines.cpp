@@ -37,7 +37,7 @@ constexpr int kBatches = 1001;
 constexpr double kResolutionNs = 3;
 const std::string kEmptyProgram = "pass";
 // Engines that run here as fast as they can; the time of a model of a card is not the host's (bench/hxdp.cpp).
-constexpr std::string_view kEngines[] = {"interp", "kernel"};
+constexpr std::string_view kEngines[] = {"interp", "native", "kernel"};
 
 // One program with its case on one engine.
 class Setup {

@@ -46,6 +46,13 @@ struct PacketField {
   uint32_t bytes = 0;
 };
 
+// What the loop over packets must do for a program; the constant xnic_needs of the compiled code.
+enum Needs : uint32_t {
+  kNeedsRedirect = 1,   // it may redirect
+  kNeedsTailCalls = 2,  // it may call other programs
+  kNeedsKeeping = 4,    // helpers may hold maps or lend memory until the packet's end
+};
+
 struct Request {
   const ebpf::Program* program = nullptr;
   const ebpf::Facts* facts = nullptr;  // null: nothing is known (conformance suites)

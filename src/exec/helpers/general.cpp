@@ -5,9 +5,9 @@
 
 #include <cstring>
 
-#include "base/rng.hpp"
 #include "exec/helpers/call.hpp"
 #include "exec/helpers/format.hpp"
+#include "exec/helpers/inline.hpp"
 
 namespace xnic::exec::helpers {
 namespace {
@@ -38,11 +38,7 @@ uint64_t jiffies64(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, u
 }
 
 uint64_t get_prandom_u32(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {
-  uint64_t& state = ctx.run->random_state != nullptr ? *ctx.run->random_state : ctx.state->random_state;
-  base::Rng rng(state);
-  const uint64_t number = rng.next();
-  state += 0x9e3779b97f4a7c15u;  // where splitmix64 stands after one step
-  return static_cast<uint32_t>(number >> 32);
+  return inlined::random_word(ctx);
 }
 
 uint64_t get_smp_processor_id(HelperContext& ctx, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {

@@ -5,8 +5,8 @@
 //   HashMap:       value = element + table().value_offset()
 //   PercpuHashMap: value(cpu) = base(cpu) + element->index * stride();  base(cpu) = base(0) + cpu * cpu_stride()
 // A plain update replaces the element, so a reader sees the old or the new value whole; an update under kLock and a
-// per-CPU update write in place, as in the kernel (kernel/bpf/hashtab.c). A look-up in an LRU map must also mark the
-// element (LruStamps), so only lru() == false may be inlined without that.
+// per-CPU update write in place, as in the kernel (kernel/bpf/hashtab.c). A look-up in an LRU map also marks the
+// element (LruStamps).
 #pragma once
 
 #include "exec/maps/hash_table.hpp"
@@ -25,6 +25,7 @@ class HashMap final : public Map {
 
   const HashTable& table() const { return table_; }
   bool lru() const { return lru_; }
+  LruStamps& stamps() { return stamps_; }  // of an LRU map
 
   void* lookup(const void* key, uint32_t cpu) override;
   int update(const void* key, const void* value, uint64_t flags, uint32_t cpu) override;
@@ -49,6 +50,7 @@ class PercpuHashMap final : public Map {
 
   const HashTable& table() const { return table_; }
   bool lru() const { return lru_; }
+  LruStamps& stamps() { return stamps_; }  // of an LRU map
   uint8_t* base(uint32_t cpu) const { return values_.data() + cpu * cpu_stride_; }
   uint32_t stride() const { return stride_; }
   uint64_t cpu_stride() const { return cpu_stride_; }

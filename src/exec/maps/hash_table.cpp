@@ -11,19 +11,6 @@ namespace xnic::exec::maps {
 
 namespace {
 
-// Multiply to 128 bits and fold: each input bit reaches each output bit with one multiplication.
-uint64_t fold(uint64_t a, uint64_t b) {
-  auto product = static_cast<unsigned __int128>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
-// Odd constants with about as many ones as zeros (fractional parts of the golden ratio and of square roots).
-constexpr uint64_t kMixA = 0x9e3779b97f4a7c15u;
-constexpr uint64_t kMixB = 0x6a09e667f3bcc909u;
-constexpr uint64_t kMixC = 0xbb67ae8584caa73bu;
-
-uint32_t finish(uint64_t mixed) { return static_cast<uint32_t>(mixed ^ (mixed >> 32)); }
-
 // A thread keeps to one free list, so that threads rarely meet.
 uint32_t thread_shard(uint32_t shards) {
   static std::atomic<uint32_t> threads{0};
@@ -31,25 +18,7 @@ uint32_t thread_shard(uint32_t shards) {
   return number % shards;
 }
 
-// The bytes of a key from `from` on as a word, zero-padded: how write_key stores the tail.
-uint64_t tail_word(const uint8_t* from, uint32_t bytes) {
-  uint64_t word = 0;
-  std::memcpy(&word, from, bytes);
-  return word;
-}
-
 }  // namespace
-
-uint32_t hash_key(const void* key, uint32_t bytes, uint64_t seed) {
-  if (bytes == 4) return finish(fold(base::load<uint32_t>(key) ^ seed ^ kMixB, kMixA));
-  if (bytes == 8) return finish(fold(base::load<uint64_t>(key) ^ seed ^ kMixB, kMixA));
-  auto* at = static_cast<const uint8_t*>(key);
-  if (bytes == 16) return finish(fold(base::load<uint64_t>(at) ^ seed ^ kMixB, base::load<uint64_t>(at + 8) ^ kMixA));
-  uint64_t state = fold(seed ^ kMixB, kMixA + bytes);
-  for (; bytes >= 8; bytes -= 8, at += 8) state = fold(state ^ base::load<uint64_t>(at), kMixC);
-  if (bytes != 0) state = fold(state ^ tail_word(at, bytes), kMixA);
-  return finish(fold(state, kMixB));
-}
 
 int HashTable::allocate(uint32_t key_size, uint32_t value_bytes, uint32_t max_entries, uint64_t seed, bool lazily) {
   CHECK(slab_.data() == nullptr && max_entries > 0);
@@ -80,50 +49,19 @@ HashTable::Element* HashTable::element_of(const void* address, uint64_t& offset)
   return element_at(static_cast<uint32_t>(from_start / stride));
 }
 
-bool HashTable::key_equal(const Element* element, const void* key) const {
-  auto* mine = reinterpret_cast<const uint64_t*>(element->key());
-  auto* other = static_cast<const uint8_t*>(key);
-  uint32_t left = key_size_;
-  for (; left >= 8; left -= 8, ++mine, other += 8)
-    if (__atomic_load_n(mine, __ATOMIC_RELAXED) != base::load<uint64_t>(other)) return false;
-  if (left == 0) return true;
-  uint64_t word = left == 4 ? base::load<uint32_t>(other) : tail_word(other, left);
-  return __atomic_load_n(mine, __ATOMIC_RELAXED) == word;
-}
-
 void HashTable::write_key(Element* element, const void* key) {
   auto* mine = reinterpret_cast<uint64_t*>(element->key());
   auto* from = static_cast<const uint8_t*>(key);
   uint32_t left = key_size_;
   for (; left >= 8; left -= 8, ++mine, from += 8) __atomic_store_n(mine, base::load<uint64_t>(from), __ATOMIC_RELAXED);
-  if (left != 0) __atomic_store_n(mine, tail_word(from, left), __ATOMIC_RELAXED);
-}
-
-HashTable::Element* HashTable::walk(const Bucket& in, const void* key, uint32_t hash,
-                                    std::atomic<uint32_t>** found_at) const {
-  // A writer wants the link to change; it owns the bucket, so casting away the reader's const is its right.
-  auto* link = const_cast<std::atomic<uint32_t>*>(&in.head);
-  for (uint32_t current = link->load(std::memory_order_acquire); current != 0;
-       current = link->load(std::memory_order_acquire)) {
-    Element* element = at(current);
-    if (element->hash.load(std::memory_order_relaxed) == hash && key_equal(element, key)) {
-      if (found_at != nullptr) *found_at = link;
-      return element;
-    }
-    link = &element->next;
-  }
-  return nullptr;
+  if (left != 0) __atomic_store_n(mine, detail::tail_word(from, left), __ATOMIC_RELAXED);
 }
 
 HashTable::Element* HashTable::find(const void* key) const {
-  constexpr int kAttempts = 8;
+  bool busy = false;
+  if (Element* element = find_in(parts(), key, busy); !busy) return element;
   uint32_t hash = hash_key(key, key_size_, seed_);
   Bucket& home = bucket(hash);
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    uint32_t before = home.version.load(std::memory_order_acquire);
-    if (Element* element = walk(home, key, hash, nullptr)) return element;
-    if (home.version.load(std::memory_order_acquire) == before) return nullptr;
-  }
   lock(home);
   Element* element = walk(home, key, hash, nullptr);
   unlock(home);

@@ -26,14 +26,52 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 
+#include "base/bytes.hpp"
 #include "exec/maps/map.hpp"
 #include "exec/maps/memory.hpp"
 
 namespace xnic::exec::maps {
 
-// Seeded hash of a key; specialised for 4, 8 and 16 bytes. Equal on every machine of one byte order.
-uint32_t hash_key(const void* key, uint32_t bytes, uint64_t seed);
+namespace detail {
+
+// Multiply to 128 bits and fold: each input bit reaches each output bit with one multiplication.
+inline uint64_t fold(uint64_t a, uint64_t b) {
+  auto product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+// Odd constants with about as many ones as zeros (fractional parts of the golden ratio and of square roots).
+inline constexpr uint64_t kMixA = 0x9e3779b97f4a7c15u;
+inline constexpr uint64_t kMixB = 0x6a09e667f3bcc909u;
+inline constexpr uint64_t kMixC = 0xbb67ae8584caa73bu;
+
+inline uint32_t finish(uint64_t mixed) { return static_cast<uint32_t>(mixed ^ (mixed >> 32)); }
+
+// The bytes of a key from `from` on as a word, zero-padded: how write_key stores the tail. Pre: bytes < 8.
+inline uint64_t tail_word(const uint8_t* from, uint32_t bytes) {
+  if (bytes == 4) return base::load<uint32_t>(from);
+  uint64_t word = 0;
+  std::memcpy(&word, from, bytes);
+  return word;
+}
+
+}  // namespace detail
+
+// Seeded hash of a key; specialised for 4, 8 and 16 bytes. Equal on every machine of one byte order. Inline, with the
+// rest of what a look-up is, because native code specialises it for the map's key size.
+inline uint32_t hash_key(const void* key, uint32_t bytes, uint64_t seed) {
+  using namespace detail;
+  if (bytes == 4) return finish(fold(base::load<uint32_t>(key) ^ seed ^ kMixB, kMixA));
+  if (bytes == 8) return finish(fold(base::load<uint64_t>(key) ^ seed ^ kMixB, kMixA));
+  auto* at = static_cast<const uint8_t*>(key);
+  if (bytes == 16) return finish(fold(base::load<uint64_t>(at) ^ seed ^ kMixB, base::load<uint64_t>(at + 8) ^ kMixA));
+  uint64_t state = fold(seed ^ kMixB, kMixA + bytes);
+  for (; bytes >= 8; bytes -= 8, at += 8) state = fold(state ^ base::load<uint64_t>(at), kMixC);
+  if (bytes != 0) state = fold(state ^ tail_word(at, bytes), kMixA);
+  return finish(fold(state, kMixB));
+}
 
 class HashTable {
  public:
@@ -46,6 +84,18 @@ class HashTable {
     const uint8_t* key() const { return reinterpret_cast<const uint8_t*>(this + 1); }
   };
   static_assert(sizeof(Element) == 16);
+  struct Bucket {
+    std::atomic<uint32_t> head;
+    std::atomic<uint32_t> version;
+  };
+  // All that a look-up needs to know of a table; constants to native code.
+  struct Parts {
+    uint8_t* slab;
+    uint8_t* buckets;
+    uint32_t bucket_mask;
+    uint32_t key_size;
+    uint64_t seed;
+  };
   // What update() gives its fill function: a new key's element, one that takes an old one's place, or the old one.
   enum class Place { kNew, kReplacing, kInPlace };
 
@@ -77,6 +127,21 @@ class HashTable {
 
   // The element with `key`, or null. Lock-free.
   Element* find(const void* key) const;
+  Parts parts() const { return {slab_.data(), buckets_memory_.data(), bucket_mask_, key_size_, seed_}; }
+  // find() by a table's parts; `busy` when writers changed the bucket too often to tell. Lock-free.
+  static Element* find_in(const Parts& parts, const void* key, bool& busy) {
+    constexpr int kAttempts = 8;
+    uint32_t hash = hash_key(key, parts.key_size, parts.seed);
+    auto& home = reinterpret_cast<Bucket*>(parts.buckets)[hash & parts.bucket_mask];
+    busy = false;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      uint32_t before = home.version.load(std::memory_order_acquire);
+      if (Element* element = walk(parts, home, key, hash, nullptr)) return element;
+      if (home.version.load(std::memory_order_acquire) == before) return nullptr;
+    }
+    busy = true;
+    return nullptr;
+  }
 
   // Inserts or changes `key`. `fill(element, place)` writes the value while the bucket is owned; kNew and kReplacing
   // elements are not visible yet. With `in_place` an existing element is filled itself, else another takes its place.
@@ -102,10 +167,6 @@ class HashTable {
   int next_key(const void* key, void* next) const;
 
  private:
-  struct Bucket {
-    std::atomic<uint32_t> head;
-    std::atomic<uint32_t> version;
-  };
   struct alignas(64) Shard {  // one free list
     std::atomic<uint32_t> locked{0};
     std::atomic<uint32_t> head{0};
@@ -117,9 +178,34 @@ class HashTable {
     return static_cast<uint32_t>((reinterpret_cast<const uint8_t*>(element) - slab_.data()) / 8);
   }
   Bucket& bucket(uint32_t hash) const { return reinterpret_cast<Bucket*>(buckets_memory_.data())[hash & bucket_mask_]; }
-  bool key_equal(const Element* element, const void* key) const;
+  static bool key_equal(const Element* element, const void* key, uint32_t key_size) {
+    auto* mine = reinterpret_cast<const uint64_t*>(element->key());
+    auto* other = static_cast<const uint8_t*>(key);
+    uint32_t left = key_size;
+    for (; left >= 8; left -= 8, ++mine, other += 8)
+      if (__atomic_load_n(mine, __ATOMIC_RELAXED) != base::load<uint64_t>(other)) return false;
+    return left == 0 || __atomic_load_n(mine, __ATOMIC_RELAXED) == detail::tail_word(other, left);
+  }
   void write_key(Element* element, const void* key);
-  Element* walk(const Bucket& in, const void* key, uint32_t hash, std::atomic<uint32_t>** found_at) const;
+  // The element of the bucket with `key`, or null; `found_at` receives the link that leads to it.
+  static Element* walk(const Parts& parts, const Bucket& in, const void* key, uint32_t hash,
+                       std::atomic<uint32_t>** found_at) {
+    // A writer wants the link to change; it owns the bucket, so casting away the reader's const is its right.
+    auto* link = const_cast<std::atomic<uint32_t>*>(&in.head);
+    for (uint32_t current = link->load(std::memory_order_acquire); current != 0;
+         current = link->load(std::memory_order_acquire)) {
+      auto* element = reinterpret_cast<Element*>(parts.slab + uint64_t{current} * 8);
+      if (element->hash.load(std::memory_order_relaxed) == hash && key_equal(element, key, parts.key_size)) {
+        if (found_at != nullptr) *found_at = link;
+        return element;
+      }
+      link = &element->next;
+    }
+    return nullptr;
+  }
+  Element* walk(const Bucket& in, const void* key, uint32_t hash, std::atomic<uint32_t>** found_at) const {
+    return walk(parts(), in, key, hash, found_at);
+  }
   // The link that leads to `element` in an owned bucket, or null.
   std::atomic<uint32_t>* link_to(Bucket& in, const Element* element) const;
   static void lock(Bucket& bucket);

@@ -14,15 +14,9 @@ using arch::ebpf::MapSpec;
 
 namespace {
 
-constexpr uint32_t kIntermediate = 1u << 31;
 constexpr uint32_t kMaxAddressBytes = 256;
 constexpr uint64_t kNodeHeaderBytes = 40;  // sizeof(struct lpm_trie_node), part of the kernel's value limit
 constexpr uint64_t kResting = 64;          // nodes
-
-uint32_t prefix_of(uint32_t word) { return word & ~kIntermediate; }
-bool holds_value(uint32_t word) { return (word & kIntermediate) == 0; }
-
-uint32_t bit_at(const uint8_t* address, uint32_t bit) { return address[bit / 8] >> (7 - bit % 8) & 1; }
 
 }  // namespace
 
@@ -64,46 +58,11 @@ void LpmTrieMap::end_write() {
   version_.store(version_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
-// Number of leading bits that node and key share, at most the shorter of both prefixes.
-uint32_t LpmTrieMap::agreement(const Node& node, const uint8_t* address, uint32_t prefix) const {
-  uint32_t limit = std::min(prefix_of(node.prefix.load(std::memory_order_relaxed)), prefix);
-  auto* words = reinterpret_cast<const uint64_t*>(node.address());
-  for (uint32_t byte = 0; byte * 8 < limit; byte += 8) {
-    uint64_t theirs = 0;
-    std::memcpy(&theirs, address + byte, std::min(8u, address_bytes_ - byte));
-    uint64_t differ = base::from_be(__atomic_load_n(words + byte / 8, __ATOMIC_RELAXED) ^ theirs);
-    if (differ != 0) return std::min(limit, byte * 8 + static_cast<uint32_t>(std::countl_zero(differ)));
-  }
-  return limit;
-}
-
-// One walk without regard for writers: at most one step a bit, always within the slab.
-uint8_t* LpmTrieMap::walk(const uint8_t* address, uint32_t prefix) const {
-  uint8_t* best = nullptr;
-  uint32_t number = root_.load(std::memory_order_acquire);
-  for (uint32_t step = 0; number != 0 && step <= max_prefix_; ++step) {
-    Node& node = at(number);
-    uint32_t word = node.prefix.load(std::memory_order_relaxed);
-    if (agreement(node, address, prefix) < prefix_of(word)) break;
-    if (holds_value(word)) best = value(node);
-    if (prefix_of(word) >= max_prefix_) break;
-    number = node.child[bit_at(address, prefix_of(word))].load(std::memory_order_acquire);
-  }
-  return best;
-}
-
 void* LpmTrieMap::lookup(const void* key, uint32_t) {
-  constexpr int kAttempts = 8;
-  uint32_t prefix = base::load<uint32_t>(key);
-  auto* address = static_cast<const uint8_t*>(key) + 4;
-  if (prefix > max_prefix_) return nullptr;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    uint32_t before = version_.load(std::memory_order_acquire);
-    uint8_t* found = walk(address, prefix);
-    if ((before & 1) == 0 && version_.load(std::memory_order_acquire) == before) return found;
-  }
+  bool busy = false;
+  if (uint8_t* found = find_in(parts(), key, busy); !busy) return found;
   begin_write();
-  uint8_t* found = walk(address, prefix);
+  uint8_t* found = walk(parts(), static_cast<const uint8_t*>(key) + 4, base::load<uint32_t>(key));
   end_write();
   return found;
 }

@@ -13,6 +13,11 @@
 // meanwhile, since a node may have been reused; after a few attempts they take the lock.
 #pragma once
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/bytes.hpp"
 #include "exec/maps/map.hpp"
 #include "exec/maps/memory.hpp"
 #include "exec/maps/value.hpp"
@@ -29,7 +34,34 @@ class LpmTrieMap final : public Map {
   int host_next_key(const void* key, void* next_key) override;
   uint64_t entries() const override { return entries_.load(std::memory_order_relaxed); }
 
+  using Link = std::atomic<uint32_t>;
+  // All that a look-up needs to know of a trie; constants to native code.
+  struct Parts {
+    uint8_t* nodes;
+    const Link* root;
+    const std::atomic<uint32_t>* version;
+    uint64_t stride;
+    uint32_t address_bytes;
+  };
+  Parts parts() const { return {nodes_.data(), &root_, &version_, stride_, address_bytes_}; }
+  // lookup() by a trie's parts; `busy` when writers changed it too often to tell. Lock-free.
+  static uint8_t* find_in(const Parts& parts, const void* key, bool& busy) {
+    constexpr int kAttempts = 8;
+    uint32_t prefix = base::load<uint32_t>(key);
+    auto* address = static_cast<const uint8_t*>(key) + 4;
+    busy = false;
+    if (prefix > parts.address_bytes * 8) return nullptr;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      uint32_t before = parts.version->load(std::memory_order_acquire);
+      uint8_t* found = walk(parts, address, prefix);
+      if ((before & 1) == 0 && parts.version->load(std::memory_order_acquire) == before) return found;
+    }
+    busy = true;
+    return nullptr;
+  }
+
  private:
+  static constexpr uint32_t kIntermediate = 1u << 31;
   struct Node {
     std::atomic<uint32_t> child[2];
     std::atomic<uint32_t> prefix;
@@ -38,7 +70,6 @@ class LpmTrieMap final : public Map {
     const uint8_t* address() const { return reinterpret_cast<const uint8_t*>(this + 1); }
   };
   static_assert(sizeof(Node) == 16);
-  using Link = std::atomic<uint32_t>;
   // Where a key leads: the link to `node` (0 if the link is empty), and how many bits of node and key agree.
   struct Place {
     Link* link;
@@ -51,9 +82,44 @@ class LpmTrieMap final : public Map {
   LpmTrieMap(const arch::ebpf::MapSpec& spec, const MapOptions& options);
   Node& at(uint32_t number) const { return *reinterpret_cast<Node*>(nodes_.data() + uint64_t{number - 1} * stride_); }
   uint8_t* value(Node& node) const { return reinterpret_cast<uint8_t*>(&node) + value_offset_; }
-  uint32_t agreement(const Node& node, const uint8_t* address, uint32_t prefix) const;
+  static uint32_t prefix_of(uint32_t word) { return word & ~kIntermediate; }
+  static bool holds_value(uint32_t word) { return (word & kIntermediate) == 0; }
+  static uint32_t bit_at(const uint8_t* address, uint32_t bit) { return address[bit / 8] >> (7 - bit % 8) & 1; }
+  // Number of leading bits that node and key share, at most the shorter of both prefixes.
+  static uint32_t agreement(uint32_t address_bytes, const Node& node, const uint8_t* address, uint32_t prefix) {
+    uint32_t limit = std::min(prefix_of(node.prefix.load(std::memory_order_relaxed)), prefix);
+    auto* words = reinterpret_cast<const uint64_t*>(node.address());
+    for (uint32_t byte = 0; byte * 8 < limit; byte += 8) {
+      uint64_t theirs = 0;
+      if (address_bytes - byte >= 8)
+        theirs = base::load<uint64_t>(address + byte);
+      else
+        std::memcpy(&theirs, address + byte, address_bytes - byte);
+      uint64_t differ = base::from_be(__atomic_load_n(words + byte / 8, __ATOMIC_RELAXED) ^ theirs);
+      if (differ != 0) return std::min(limit, byte * 8 + static_cast<uint32_t>(std::countl_zero(differ)));
+    }
+    return limit;
+  }
+  // One walk without regard for writers: at most one step a bit, always within the slab.
+  static uint8_t* walk(const Parts& parts, const uint8_t* address, uint32_t prefix) {
+    const uint32_t max_prefix = parts.address_bytes * 8;
+    const uint64_t value_offset = sizeof(Node) + round_up(parts.address_bytes, 8);
+    uint8_t* best = nullptr;
+    uint32_t number = parts.root->load(std::memory_order_acquire);
+    for (uint32_t step = 0; number != 0 && step <= max_prefix; ++step) {
+      auto& node = *reinterpret_cast<Node*>(parts.nodes + uint64_t{number - 1} * parts.stride);
+      uint32_t word = node.prefix.load(std::memory_order_relaxed);
+      if (agreement(parts.address_bytes, node, address, prefix) < prefix_of(word)) break;
+      if (holds_value(word)) best = reinterpret_cast<uint8_t*>(&node) + value_offset;
+      if (prefix_of(word) >= max_prefix) break;
+      number = node.child[bit_at(address, prefix_of(word))].load(std::memory_order_acquire);
+    }
+    return best;
+  }
+  uint32_t agreement(const Node& node, const uint8_t* address, uint32_t prefix) const {
+    return agreement(address_bytes_, node, address, prefix);
+  }
   Place find_place(const uint8_t* address, uint32_t prefix);
-  uint8_t* walk(const uint8_t* address, uint32_t prefix) const;
   uint32_t make_node(const uint8_t* address, uint32_t prefix_and_kind);
   void free_node(uint32_t number);
   void insert(const Place& place, uint32_t fresh, const uint8_t* address, uint32_t prefix);

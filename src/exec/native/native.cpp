@@ -128,12 +128,13 @@ base::Result<void> Native::run(std::span<packet::Packet> packets, std::span<Verd
   const base::SystemClock clock;
   const uint64_t start = clock.monotonic_ns();
   EngineCounters& counters = state_->counters;
-  for (const packet::Packet& packet : packets) counters.bytes += packet.size();
   const Code* code = state_->codes.find(state_->program.get())->second.code.get();
   state_->prepare(state_->program.get(), code, context, packets[0]);
   code->batch()(&state_->run, packets.data(), packets.size(), verdicts.data());
   state_->run.held_maps.clear();
-  for (const Verdict& verdict : verdicts) ++counters.actions[verdict.action()];
+  counters.bytes += std::exchange(state_->run.bytes, 0);
+  for (size_t i = 0; i < std::size(counters.actions); ++i)
+    counters.actions[i] += std::exchange(state_->run.actions[i], 0);
   counters.packets += packets.size();
   counters.run_ns += clock.monotonic_ns() - start;
   return {};
@@ -175,6 +176,11 @@ extern "C" uint32_t xnic_tail_call(xnic::exec::native::Run* run, xnic::exec::pac
   run->code = caller_code;
   run->program = caller;
   return 1;
+}
+
+extern "C" uint64_t xnic_adjust_fragments(xnic::exec::native::Run* run, uint64_t delta) {
+  constexpr uint32_t kAdjustTail = 65;
+  return xnic::exec::helpers::helper_function(kAdjustTail)(*run, 0, delta, 0, 0, 0);
 }
 
 extern "C" void xnic_settle(xnic::exec::native::Run* run) { run->held_maps.clear(); }

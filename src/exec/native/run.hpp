@@ -12,6 +12,9 @@ class Code;
 // Invariant: while compiled code runs, `code` is that of HelperContext::program.
 struct Run : helpers::HelperContext {
   const Code* code = nullptr;
+  // Counted by the loop over packets.
+  uint64_t bytes = 0;
+  uint64_t actions[5] = {};
   // The code of a tail call's target, or null when it can't run; the engine's.
   const Code* (*code_of)(Run&, std::shared_ptr<const LoadedProgram>) = nullptr;
 };
@@ -29,4 +32,6 @@ uint32_t xnic_tail_call(xnic::exec::native::Run* run, xnic::exec::packet::Packet
                         uint64_t* result);
 // Gives up what the last packet's run held (inner maps).
 void xnic_settle(xnic::exec::native::Run* run);
+// bpf_xdp_adjust_tail on a packet with fragments.
+uint64_t xnic_adjust_fragments(xnic::exec::native::Run* run, uint64_t delta);
 }

@@ -70,6 +70,8 @@ base::Result<void> build(Unit& unit) {
   for (const auto& [first, end] : subprograms) XNIC_TRY(Lowering(unit, unit.functions.at(first), first, end).run());
   make_program(unit);
   make_callbacks(unit);
+  new llvm::GlobalVariable(*unit.module, llvm::Type::getInt32Ty(unit.context), true, llvm::GlobalValue::ExternalLinkage,
+                           llvm::ConstantInt::get(llvm::Type::getInt32Ty(unit.context), unit.needs), kNeedsName);
   std::string problem;
   llvm::raw_string_ostream out(problem);
   if (llvm::verifyModule(*unit.module, &out))

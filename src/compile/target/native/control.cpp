@@ -3,6 +3,8 @@
 // the very map that the call names, that one is called, with all that is known of the map as constants.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "compile/target/native/lowering.hpp"
 
 namespace xnic::compile::target::native {
@@ -20,6 +22,13 @@ const HelperSignature* signature_of(HelperId id) {
     if (function != nullptr && function->id == id) return function;
   }
   return nullptr;
+}
+
+// Helpers that neither keep maps nor lend memory, on whatever map.
+bool keeps_nothing(HelperId id) {
+  constexpr HelperId kList[] = {2,   3,   5,   7,   8,   23,  28,  42,  44,  51,  54,  65, 69,
+                                110, 125, 160, 163, 188, 189, 190, 204, 205, 206, 207, 208};
+  return std::find(std::begin(kList), std::end(kList), id) != std::end(kList);
 }
 
 bool calls_back(const HelperSignature& signature) {
@@ -103,6 +112,7 @@ base::Result<void> Lowering::translate(const Exit&) {
 // A register as an argument: a pointer into a known object is written as such, for LLVM's sake.
 Lowering::Value* Lowering::argument(Reg reg) {
   const RegFact* f = fact(reg);
+  if (f != nullptr && f->type == RegType::kScalar && f->range.is_constant()) return b_.getInt64(f->range.umin);
   const bool known = f != nullptr && !f->maybe_null &&
                      (f->type == RegType::kStack || f->type == RegType::kPacket || f->type == RegType::kMapValue);
   return known ? b_.CreatePtrToInt(address(reg, 0), b_.getInt64Ty()) : get(reg);
@@ -144,8 +154,11 @@ bool Lowering::special_call(const CallHelper& insn) {
 }
 
 base::Result<void> Lowering::translate(const CallHelper& insn) {
+  constexpr HelperId kRedirect = 23, kRedirectMap = 51;
   if (insn.id == kTailCall) return tail_call();
+  if (insn.id == kRedirect || insn.id == kRedirectMap) unit_.needs |= arch::native::kNeedsRedirect;
   if (special_call(insn)) return {};
+  if (!keeps_nothing(insn.id)) unit_.needs |= arch::native::kNeedsKeeping;
   const HelperSignature* signature = signature_of(insn.id);
   if (signature == nullptr) return unsupported(fmt::format("there is no helper {}", insn.id));
   set(Reg::kR0, call_helper(insn.id, signature));
@@ -155,6 +168,7 @@ base::Result<void> Lowering::translate(const CallHelper& insn) {
 
 // The engine runs the other program, if there is one, and its result is this function's.
 base::Result<void> Lowering::tail_call() {
+  unit_.needs = arch::native::kNeedsRedirect | arch::native::kNeedsTailCalls | arch::native::kNeedsKeeping;
   llvm::IRBuilder<> at_entry(&function_->getEntryBlock(), function_->getEntryBlock().begin());
   auto* result = at_entry.CreateAlloca(b_.getInt64Ty(), nullptr, "tail_result");
   auto* type = llvm::FunctionType::get(

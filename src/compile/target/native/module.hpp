@@ -23,6 +23,7 @@ namespace ebpf = arch::ebpf;
 // Names of what the engine's runtime and the compiled program call each other by.
 inline constexpr const char* kProgramName = "xnic_program";  // i64 (run, packet)
 inline constexpr const char* kBatchName = "xnic_batch";      // of the runtime; calls kProgramName
+inline constexpr const char* kNeedsName = "xnic_needs";      // arch::native::Needs
 inline constexpr const char* kTailCallName = "xnic_tail_call";
 
 // Symbols of this module that stand for something outside are declared once; their names carry what they mean.
@@ -36,6 +37,7 @@ struct Unit {
   std::map<std::string, arch::native::Symbol> symbols;       // by LLVM name
   std::map<ebpf::Slot, llvm::Function*> functions;           // subprograms by first slot
   std::map<ebpf::Slot, std::string> callbacks;               // functions that helpers may call back
+  uint32_t needs = 0;                                        // arch::native::Needs
   std::map<ebpf::MapIndex, llvm::GlobalVariable*> contents;  // copies of what can't change
 
   llvm::Type* word() { return llvm::Type::getInt64Ty(context); }

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* One source, two targets: an XDP program, and the same function compiled for the host, which is the limit for every
+ * compiler of the program. */
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/types.h>
+
+#ifdef __bpf__
+#include <bpf/bpf_helpers.h>
+
+typedef struct xdp_md context;
+#define DATA(ctx) ((unsigned char*)(long)(ctx)->data)
+#define DATA_END(ctx) ((unsigned char*)(long)(ctx)->data_end)
+#define ENTRY(name) SEC("xdp") int name
+#define LICENSE char _license[] SEC("license") = "Dual BSD/GPL"
+#else
+typedef struct {
+  unsigned char* data;
+  unsigned char* data_end;
+} context;
+#define DATA(ctx) ((ctx)->data)
+#define DATA_END(ctx) ((ctx)->data_end)
+#define ENTRY(name) int name
+#define LICENSE struct no_license
+#endif
+
+#define SWAP16(x) __builtin_bswap16(x)

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: Apache-2.0
+// Native code beside its peers. usage: bench_native CASES_DIR PROGRAMS_DIR OUT.json
+//
+// Programs: one packet, 64 bytes where the case allows, on native code and in the live kernel's JIT, with the same
+// maps. Where the frame is what it was after one or two runs, the kernel loops over it (BPF_PROG_TEST_RUN with a repeat
+// that takes about kWindowNs), which keeps its caches and predictors as warm as ours; else it runs packets one at a
+// time. In both ways the same with the program `pass` is taken off, which is the kernel's own time. Nothing is taken
+// off ours: the loop, counters and verdicts of the engine are in the figure.
+//
+// Micro-programs: the same C compiled for the host by clang -O2, called in a loop over the same packets, with a map of
+// ours. Loading: from the verified program to code in memory.
+#include "exec/native/native.hpp"
+
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "device/native_images.hpp"
+#include "exec/kernel/kernel.hpp"
+#include "exec/kernel/objects.hpp"
+#include "program_case.hpp"
+#include "report.hpp"
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using xnic::base::ErrorKind;
+using xnic::base::make_error;
+using xnic::base::Result;
+
+// The micro-programs for the host (bench/micro).
+struct MicroContext {
+  unsigned char* data;
+  unsigned char* data_end;
+};
+extern "C" int parse_drop(MicroContext* context);
+extern "C" int parse_count(MicroContext* context);
+extern "C" int checksum(MicroContext* context);
+static xnic::exec::maps::Map* micro_map;
+extern "C" void* micro_lookup(const void* key) { return micro_map->lookup(key, 0); }
+
+namespace xnic::bench {
+namespace {
+
+constexpr size_t kBatchPackets = 64;
+constexpr int kWarmUp = 200;
+constexpr int kBatches = 4001;
+constexpr int kLoops = 21;     // of the kernel, 100,000 packets each
+constexpr int kSingles = 100;  // of the kernel, kBatchPackets each
+constexpr int kLoads = 5;
+constexpr size_t kFrameBytes = 64;
+constexpr double kNoiseNs = 2;  // kernel times below this, less its loop, are noise
+const base::SystemClock kClock;
+
+double now_ns() { return static_cast<double>(kClock.monotonic_ns()); }
+double thread_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
+}
+
+// A program on the card with its packet.
+struct Subject {
+  std::string name;
+  device::Object object;
+  exec::packet::Packet packet;
+  std::shared_ptr<const exec::LoadedProgram> program() const { return object.programs().at(0).loaded; }
+};
+
+class NativeSide {
+ public:
+  explicit NativeSide(const exec::packet::Packet& packet)
+      : first_(packet), frame_(packet.bytes()), packets_(kBatchPackets), verdicts_(kBatchPackets) {}
+  Result<void> load(std::shared_ptr<const exec::LoadedProgram> program) { return engine_.load(std::move(program)); }
+
+  void lay_out() {
+    for (auto& packet : packets_) {
+      packet.assign(frame_);
+      packet.ingress_ifindex = first_.ingress_ifindex;
+      packet.rx_queue = first_.rx_queue;
+    }
+  }
+  Result<double> batch() {
+    const exec::RunContext context{.clock = &kClock, .random_state = &random_state_};
+    const uint64_t before = engine_.counters().run_ns;
+    XNIC_TRY(engine_.run(packets_, verdicts_, context));
+    return static_cast<double>(engine_.counters().run_ns - before);
+  }
+  // Whether one or two runs leave the frame as it was, with the same verdict: then a loop over it measures one path.
+  Result<bool> repeats() {
+    lay_out();
+    XNIC_TRY(batch());
+    const uint32_t code = verdicts_[0].code;
+    bool same = packets_[0].bytes() == frame_;
+    for (int run = 0; run < 2; ++run) {
+      XNIC_TRY(batch());
+      if (verdicts_[0].code != code) return false;
+      same |= packets_[0].bytes() == frame_;
+    }
+    return same;
+  }
+  // Batches are short, so few are hit by what else the machine does, and the median is of those that are not.
+  Result<double> ns(bool loop) {
+    std::vector<double> samples;
+    lay_out();
+    for (int i = 0; i < kWarmUp + kBatches; ++i) {
+      if (!loop) lay_out();
+      XNIC_ASSIGN(const double one, batch());
+      if (i >= kWarmUp) samples.push_back(one / kBatchPackets);
+    }
+    return median(samples);
+  }
+  uint32_t verdict() const { return verdicts_[0].code; }
+
+ private:
+  const exec::packet::Packet& first_;
+  std::vector<uint8_t> frame_;
+  std::vector<exec::packet::Packet> packets_;
+  std::vector<exec::Verdict> verdicts_;
+  exec::native::Native engine_;
+  uint64_t random_state_ = 1;
+};
+
+// The live kernel's JIT with one program.
+class KernelSide {
+ public:
+  explicit KernelSide(const exec::packet::Packet& packet) : packet_(packet), frame_(packet.bytes()) {}
+  Result<void> load(const std::shared_ptr<const exec::LoadedProgram>& program) {
+    XNIC_ASSIGN(fd_, objects_.program(program));
+    return objects_.push();
+  }
+  // This thread's time on the processor for one call with this repeat: without the wait for an RCU period at its end,
+  // and without what others do meanwhile.
+  Result<double> call(uint32_t repeat) {
+    xdp_md context{};
+    context.data_end = static_cast<uint32_t>(frame_.size());
+    context.ingress_ifindex = packet_.ingress_ifindex;
+    context.rx_queue_index = packet_.rx_queue;
+    union bpf_attr attr{};
+    attr.test.prog_fd = static_cast<uint32_t>(fd_);
+    attr.test.data_in = reinterpret_cast<uint64_t>(frame_.data());
+    attr.test.data_size_in = static_cast<uint32_t>(frame_.size());
+    attr.test.ctx_in = reinterpret_cast<uint64_t>(&context);
+    attr.test.ctx_size_in = sizeof context;
+    attr.test.repeat = repeat;
+    const double start = thread_ns();
+    if (const long error = exec::kernel::bpf_call(BPF_PROG_TEST_RUN, attr); error < 0)
+      return exec::kernel::kernel_error("kernel", "the test run failed", error);
+    verdict_ = attr.test.retval;
+    duration_ns_ = attr.test.duration;
+    return thread_ns() - start;
+  }
+  // Adds the time of one packet, of many in a row.
+  Result<void> looped(std::vector<double>& samples) {
+    constexpr uint32_t kRepeat = 100'000;
+    XNIC_ASSIGN(const double spent, call(kRepeat));
+    samples.push_back(spent / kRepeat);
+    return {};
+  }
+  // Adds the time of single packets, as the kernel says it.
+  Result<void> single(std::vector<double>& samples) {
+    for (size_t i = 0; i < kBatchPackets; ++i) {
+      XNIC_TRY(call(1));
+      samples.push_back(duration_ns_);
+    }
+    return {};
+  }
+  uint32_t verdict() const { return verdict_; }
+
+ private:
+  const exec::packet::Packet& packet_;
+  std::vector<uint8_t> frame_;
+  exec::kernel::Objects objects_;
+  int fd_ = -1;
+  uint32_t verdict_ = 0;
+  double duration_ns_ = 0;
+};
+
+struct Pair {
+  double native_ns;
+  double native_loop_ns;            // of native_ns what the program `pass` takes
+  std::optional<double> kernel_ns;  // nothing: noise, or no root
+  bool loop;
+};
+
+// The machine's state, once: what the figures hang on.
+std::string machine_state() {
+  utsname system{};
+  uname(&system);
+  std::string model = "unknown CPU", line;
+  std::ifstream cpus("/proc/cpuinfo");
+  while (std::getline(cpus, line))
+    if (line.starts_with("model name")) model = line.substr(line.find(':') + 2);
+  double load[1] = {};
+  getloadavg(load, 1);
+  return fmt::format("{} x {}, Linux {}, load {:.1f}", sysconf(_SC_NPROCESSORS_ONLN), model, system.release, load[0]);
+}
+
+class Bench {
+ public:
+  Bench(fs::path cases, fs::path programs)
+      : cases_(std::move(cases)),
+        programs_(std::move(programs)),
+        state_(machine_state()),
+        report_({{"what", 34},
+                 {"value", 9, 2},
+                 {"unit", 4},
+                 {"peer", 18},
+                 {"peer_value", 9, 2},
+                 {"ratio", 6, 2, "x"},
+                 {"program_ratio", 6, 2, "x"},
+                 {"reach", 6, 2},
+                 {"holds", 5},
+                 {"method", 6}}) {}
+  Result<void> run();
+  const Report& report() const { return report_; }
+
+ private:
+  Result<Subject> ours(const std::string& name);
+  Result<Pair> measure(const Subject& subject);
+  Result<void> programs();
+  Result<void> installed();
+  Result<void> micro();
+  Result<void> loading();
+  struct Ratios {
+    std::vector<double> whole, alone;
+  };
+  void add_ratio(const std::string& what, const Pair& pair, Ratios& ratios);
+  void add(ordered_json row, std::optional<double> ratio, double reach, bool holds) {
+    if (ratio) row["ratio"] = *ratio;
+    row["reach"] = reach;
+    row["holds"] = holds ? "yes" : "no";
+    row["state"] = state_;
+    report_.add(std::move(row));
+  }
+  void geometric_mean(const std::string& what, const Ratios& ratios);
+
+  fs::path cases_, programs_;
+  std::string state_;
+  Report report_;
+  device::Device device_;
+  const bool root_ = geteuid() == 0;
+  Ratios all_ratios_;
+};
+
+Result<Subject> Bench::ours(const std::string& name) {
+  XNIC_ASSIGN(const ordered_json test, main_case(cases_, name));
+  XNIC_ASSIGN(auto object, tests::load_case(device_, programs_ / (name + ".bpf.o"), test));
+  return Subject{name, std::move(object), tests::packet_of(test, kFrameBytes)};
+}
+
+Result<Pair> Bench::measure(const Subject& subject) {
+  NativeSide native(subject.packet);
+  XNIC_TRY(native.load(subject.program()));
+  Pair pair{};
+  XNIC_ASSIGN(pair.loop, native.repeats());
+  XNIC_ASSIGN(const Subject empty, ours("pass"));
+  NativeSide loop(empty.packet);
+  XNIC_TRY(loop.load(empty.program()));
+  XNIC_ASSIGN(pair.native_ns, native.ns(pair.loop));
+  XNIC_ASSIGN(pair.native_loop_ns, loop.ns(pair.loop));
+  if (!root_) return pair;
+  KernelSide kernel(subject.packet);
+  XNIC_TRY(kernel.load(subject.program()));
+  KernelSide harness(empty.packet);
+  XNIC_TRY(harness.load(empty.program()));
+  std::vector<double> samples, harness_samples;
+  for (int i = 0; i < (pair.loop ? kLoops : kSingles); ++i) {
+    XNIC_TRY(pair.loop ? kernel.looped(samples) : kernel.single(samples));
+    XNIC_TRY(pair.loop ? harness.looped(harness_samples) : harness.single(harness_samples));
+  }
+  pair.kernel_ns = median(samples) - median(harness_samples);
+  if (kernel.verdict() != native.verdict())
+    return make_error(ErrorKind::kBadInput, subject.name, "native code says {}, the kernel {}", native.verdict(),
+                      kernel.verdict());
+  if (*pair.kernel_ns < kNoiseNs) pair.kernel_ns.reset();
+  return pair;
+}
+
+void Bench::add_ratio(const std::string& what, const Pair& pair, Ratios& ratios) {
+  constexpr double kReach = 0.9;
+  ordered_json row = {{"what", what}, {"value", pair.native_ns}, {"unit", "ns"}, {"peer", "kernel JIT"}};
+  row["method"] = pair.loop ? "loop" : "single";
+  std::optional<double> ratio, alone;
+  if (pair.kernel_ns) {
+    row["peer_value"] = *pair.kernel_ns;
+    ratio = *pair.kernel_ns / pair.native_ns;
+    ratios.whole.push_back(*ratio);
+    // Ours may vanish in the loop; then it counts as a tenth of a nanosecond.
+    alone = *pair.kernel_ns / std::max(0.1, pair.native_ns - pair.native_loop_ns);
+    row["program_ratio"] = *alone;
+    ratios.alone.push_back(*alone);
+  }
+  add(std::move(row), ratio, kReach, !alone || *alone >= kReach);
+}
+
+void Bench::geometric_mean(const std::string& what, const Ratios& ratios) {
+  constexpr double kReach = 1.3;
+  if (ratios.whole.empty()) return;
+  const auto mean = [](const std::vector<double>& list) {
+    double sum = 0;
+    for (const double ratio : list) sum += std::log(ratio);
+    return std::exp(sum / static_cast<double>(list.size()));
+  };
+  ordered_json row = {{"what", fmt::format("geometric mean, {} {}", ratios.whole.size(), what)},
+                      {"unit", ""},
+                      {"peer", "kernel JIT"},
+                      {"program_ratio", mean(ratios.alone)}};
+  const double whole = mean(ratios.whole);
+  add(std::move(row), whole, kReach, whole >= kReach);
+}
+
+Result<void> Bench::programs() {
+  Ratios ratios;
+  for (const std::string& name : programs_in(programs_)) {
+    XNIC_ASSIGN(const Subject subject, ours(name));
+    XNIC_ASSIGN(const Pair pair, measure(subject));
+    add_ratio(name, pair, ratios);
+  }
+  geometric_mean("of programs/", ratios);
+  all_ratios_ = ratios;
+  return {};
+}
+
+// Debian's XDP objects on a UDP packet of 64 bytes, with empty maps. What the kernel does not run alone is left out.
+Result<void> Bench::installed() {
+  const fs::path folder = "/usr/lib/x86_64-linux-gnu/bpf";
+  if (!root_ || !fs::is_directory(folder)) return {};
+  XNIC_ASSIGN(const Subject udp, ours("xdp2"));
+  Ratios ratios;
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(folder)) paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  for (const fs::path& path : paths) {
+    device::LoadOptions options;
+    options.complete_maps = true;
+    const auto reports = device::Object::check(device_, path.string(), options);
+    if (!reports) continue;
+    for (const auto& report : *reports) {
+      options.program = report.name;
+      auto object = device::Object::load(device_, path.string(), options);
+      if (!object) continue;
+      Subject subject{report.name, std::move(*object), exec::packet::Packet()};
+      subject.packet.assign(udp.packet.bytes());
+      const auto pair = measure(subject);
+      if (!pair) {
+        fmt::print("{}: left out: {}\n", report.name, pair.error().message());
+        continue;
+      }
+      add_ratio(path.stem().string() + " " + report.name, *pair, ratios);
+    }
+  }
+  geometric_mean("of Debian", ratios);
+  all_ratios_.whole.insert(all_ratios_.whole.end(), ratios.whole.begin(), ratios.whole.end());
+  all_ratios_.alone.insert(all_ratios_.alone.end(), ratios.alone.begin(), ratios.alone.end());
+  return {};
+}
+
+// The host's function over the packets, as the engine's loop does it.
+double host_ns(int (*function)(MicroContext*), const exec::packet::Packet& packet) {
+  std::vector<exec::packet::Packet> packets(kBatchPackets);
+  std::vector<exec::Verdict> verdicts(kBatchPackets);
+  const std::vector<uint8_t> frame = packet.bytes();
+  for (auto& one : packets) one.assign(frame);
+  std::vector<double> samples;
+  for (int batch = 0; batch < kWarmUp + kBatches; ++batch) {
+    const double start = now_ns();
+    for (size_t i = 0; i < kBatchPackets; ++i) {
+      MicroContext context{packets[i].data, packets[i].data_end};
+      verdicts[i].code = static_cast<uint32_t>(function(&context));
+    }
+    if (batch >= kWarmUp) samples.push_back((now_ns() - start) / kBatchPackets);
+  }
+  return median(samples);
+}
+
+Result<void> Bench::micro() {
+  constexpr double kReach = 1.25;
+  const std::pair<const char*, int (*)(MicroContext*)> kMicro[] = {
+      {"parse_drop", parse_drop}, {"parse_count", parse_count}, {"checksum", checksum}};
+  XNIC_ASSIGN(const Subject udp, ours("xdp2"));
+  for (const auto& [name, function] : kMicro) {
+    XNIC_ASSIGN(auto object, device::Object::load(
+                                 device_, (programs_.parent_path() / "bench" / (std::string(name) + ".o")).string()));
+    Subject subject{name, std::move(object), exec::packet::Packet()};
+    subject.packet.assign(udp.packet.bytes());
+    if (const auto* flows = subject.object.find_map("flows")) {
+      micro_map = flows->map.get();
+      const uint8_t* ip = subject.packet.data + 14;
+      uint8_t key[16] = {};
+      std::copy(ip + 12, ip + 24, key);
+      key[12] = ip[9];
+      const uint64_t zero = 0;
+      micro_map->host_update(key, &zero, 0);
+    }
+    XNIC_ASSIGN(const Pair pair, measure(subject));
+    const double limit = host_ns(function, subject.packet);
+    ordered_json row = {{"what", "micro " + std::string(name)},
+                        {"value", pair.native_ns},
+                        {"unit", "ns"},
+                        {"peer", "C, clang -O2"},
+                        {"peer_value", limit},
+                        {"method", "loop"}};
+    const double ratio = pair.native_ns / limit;
+    add(std::move(row), ratio, kReach, ratio <= kReach);
+    Ratios ignored;
+    add_ratio("micro " + std::string(name), pair, ignored);
+  }
+  return {};
+}
+
+// A program of about 1,000 instructions from verified to ready, with the compiler and from disk.
+Result<void> Bench::loading() {
+  XNIC_ASSIGN(const Subject subject, ours("katran_lb"));
+  const auto milliseconds = [&](std::vector<double>& samples) -> Result<void> {
+    const double start = now_ns();
+    exec::native::Native engine;
+    XNIC_TRY(engine.load(subject.program()));
+    samples.push_back((now_ns() - start) / 1e6);
+    return {};
+  };
+  const std::string folder = std::getenv("XNIC_CACHE");
+  std::vector<double> cold, warm;
+  for (int i = 0; i < kLoads; ++i) {
+    fs::remove_all(folder);
+    fs::create_directory(folder);
+    fs::permissions(folder, fs::perms::owner_all);
+    XNIC_TRY(milliseconds(cold));
+    XNIC_TRY(milliseconds(warm));
+  }
+  const size_t insns = subject.program()->program->insns.size();
+  const auto row = [&](const char* how, const std::vector<double>& samples, double reach) {
+    ordered_json json = {
+        {"what", fmt::format("load {} instructions, {}", insns, how)}, {"value", median(samples)}, {"unit", "ms"}};
+    add(std::move(json), std::nullopt, reach, median(samples) <= reach);
+  };
+  row("cold", cold, 300);
+  row("from disk", warm, 5);
+  return {};
+}
+
+Result<void> Bench::run() {
+  device::install_device(&device_);
+  report_.print_head();
+  XNIC_TRY(programs());
+  XNIC_TRY(installed());
+  geometric_mean("of both", all_ratios_);
+  XNIC_TRY(micro());
+  XNIC_TRY(loading());
+  fmt::print("{}\n", state_);
+  return {};
+}
+
+}  // namespace
+}  // namespace xnic::bench
+
+int main(int argc, char** argv) {
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: bench_native CASES_DIR PROGRAMS_DIR OUT.json\n");
+    return 2;
+  }
+  const std::string cache = (fs::temp_directory_path() / fmt::format("xnic-bench-native-{}", getpid())).string();
+  setenv("XNIC_CACHE", cache.c_str(), 1);
+  xnic::device::install_native();
+  xnic::bench::pin_to_cpu(0);
+  xnic::bench::Bench bench(argv[1], argv[2]);
+  auto done = bench.run();
+  if (done) done = bench.report().write(argv[3]);
+  fs::remove_all(cache);
+  if (done) return 0;
+  std::fprintf(stderr, "bench_native: %s\n", done.error().message().c_str());
+  return 1;
+}
