@@ -103,6 +103,10 @@ Digest digest_of(const Request& request) {
   for (const arch::native::PacketField& field : request.packet) digester.words(field.offset, field.bytes);
   digester.bytes(request.runtime);
   digester.word(request.function_tag);
+  digester.word(request.flat.has_value());
+  for (const auto& flat : request.flat.value_or(std::vector<Request::Flat>()))
+    digester.words(flat.helper, flat.ends_when_zero);
+  digester.words(request.stopped.offset, request.stopped.bytes);
   return digester.finish();
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes three tests of each vector: on the interpreter in this process, through the conformance plugin's protocol, and,
-// where bpf(2) is permitted, in the live kernel. Names are engine/group/cpu version.case, so that --gtest_filter
-// selects by any of them.
+// Makes four tests of each vector: on the interpreter and as native code in this process, through the conformance
+// plugin's protocol, and, where bpf(2) is permitted, in the live kernel. Names are engine/group/cpu version.case, so
+// that --gtest_filter selects by any of them.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <functional>
 
 #include "arch/ebpf/codec.hpp"
+#include "device/native_images.hpp"
 #include "exec/interp/flat.hpp"
+#include "exec/native/flat.hpp"
 #include "kernel.hpp"
 #include "plugin.hpp"
 #include "vectors.hpp"
@@ -21,13 +23,14 @@ using base::Result;
 // Helper 5 of the public suite: gives back r1; 0 ends the program.
 uint64_t unwind(exec::helpers::HelperContext&, uint64_t value, uint64_t, uint64_t, uint64_t, uint64_t) { return value; }
 
-Result<uint64_t> run_here(const Vector& vector) {
+Result<uint64_t> run_here(const Vector& vector, bool native) {
   auto no_maps = [](arch::ebpf::MapReference) -> Result<arch::ebpf::MapIndex> {
     return base::make_error(base::ErrorKind::kUnsupported, "", "there are no maps here");
   };
   XNIC_ASSIGN(auto insns, arch::ebpf::decode(vector.program, no_maps));
   std::vector<uint8_t> memory = vector.memory.value_or(std::vector<uint8_t>{});
-  return exec::interp::run_flat(insns, memory, {{5, {unwind, true}}});
+  const exec::interp::ExtraHelpers extra = {{5, {unwind, true}}};
+  return native ? exec::native::run_flat(insns, memory, extra) : exec::interp::run_flat(insns, memory, extra);
 }
 
 void expect_stated(const Vector& vector, const Result<uint64_t>& outcome) {
@@ -91,13 +94,16 @@ void add_test(const char* engine, const Vector& vector, void (*body)(const Vecto
 int main(int argc, char** argv) {
   using namespace xnic::conformance;
   testing::InitGoogleTest(&argc, argv);
+  setenv("XNIC_CACHE", "off", 1);  // the compiler is what is tested
+  xnic::device::install_native();
   const auto vectors = read_vectors(XNIC_VECTORS);
   if (!vectors || vectors->empty()) {
     fmt::print(stderr, "{}\n", vectors ? "no vectors found" : vectors.error().message());
     return 1;
   }
   for (const Vector& vector : *vectors) {
-    add_test("interp", vector, [](const Vector& v) { expect_stated(v, run_here(v)); });
+    add_test("interp", vector, [](const Vector& v) { expect_stated(v, run_here(v, false)); });
+    add_test("native", vector, [](const Vector& v) { expect_stated(v, run_here(v, true)); });
     add_test("plugin", vector, [](const Vector& v) { expect_stated(v, run_plugin_on(v)); });
     add_test("kernel", vector, ask_kernel);
   }

@@ -42,6 +42,13 @@ TEST(Plugin, TakesTheEngineByName) {
   EXPECT_NE(error_of("--engine abacus", kPass).find("abacus"), std::string::npos);
 }
 
+TEST(Plugin, RunsNativeCodeOnFlatMemory) {
+  // r0 = *(u8 *)(r1 + 1); r0 <<= 40; r0 |= r2; exit
+  const std::string shifted =
+      "71 10 01 00 00 00 00 00 67 00 00 00 28 00 00 00 4f 20 00 00 00 00 00 00 95 00 00 00 00 00 00 00";
+  EXPECT_EQ(run_plugin("'05 06' --engine native", shifted).value_or(0), 0x60000000002u);
+}
+
 TEST(Plugin, RunsTheSameProgramOnTheLiveKernelWithAllOf64Bits) {
   // r0 = *(u8 *)(r1 + 1); r0 <<= 40; r0 |= r2; exit
   const std::string shifted =

@@ -16,6 +16,7 @@
 #include "device/native_images.hpp"
 #include "exec/engine.hpp"
 #include "exec/interp/flat.hpp"
+#include "exec/native/flat.hpp"
 #include "xnic-bpf-plugin/elf_program.hpp"
 #include "xnic-bpf-plugin/xdp_run.hpp"
 
@@ -28,9 +29,9 @@ using base::Result;
 
 uint64_t unwind(exec::helpers::HelperContext&, uint64_t value, uint64_t, uint64_t, uint64_t, uint64_t) { return value; }
 
-// "interp" runs programs as they are, which no verifier would take: on flat memory, with helper 5 and callx. Every
-// other engine runs them as an XDP program would (xdp_run.hpp).
-constexpr std::string_view kFlatEngine = "interp";
+// These run programs as they are, which no verifier would take: on flat memory, with helper 5 and callx. The others run
+// them as an XDP program would (xdp_run.hpp).
+bool is_flat(std::string_view engine) { return engine == "interp" || engine == "native"; }
 
 // Bytes from hex digits; blanks may stand between bytes.
 Result<std::vector<uint8_t>> parse_hex(std::string_view what, std::string_view text) {
@@ -70,14 +71,16 @@ Result<std::vector<arch::ebpf::RawInsn>> program_from(std::string_view text, boo
 Result<uint64_t> execute(const std::string& engine, const std::string& memory_text, const std::string& text, bool elf) {
   XNIC_ASSIGN(auto memory, parse_hex("memory", memory_text));
   XNIC_ASSIGN(const auto raw, program_from(text, elf));
-  if (engine != kFlatEngine) {
+  if (!is_flat(engine)) {
     return run_as_xdp(engine, raw, memory_text.empty() ? std::nullopt : std::optional(memory));
   }
   auto no_maps = [](arch::ebpf::MapReference) -> Result<arch::ebpf::MapIndex> {
     return make_error(ErrorKind::kUnsupported, "", "there are no maps here");
   };
   XNIC_ASSIGN(const auto insns, arch::ebpf::decode(raw, no_maps));
-  return exec::interp::run_flat(insns, memory, {{5, {unwind, true}}});
+  const exec::interp::ExtraHelpers extra = {{5, {unwind, true}}};
+  if (engine == "native") return exec::native::run_flat(insns, memory, extra);
+  return exec::interp::run_flat(insns, memory, extra);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,14 @@ struct Request {
   // LLVM bitcode of the runtime. It calls xnic_program(run, packet), which the compiler provides, from xnic_batch; it
   // may define xnic_helper_N in place of helper N, and the functions that `maps` names.
   base::Bytes runtime;
+  // Conformance suites: the program is called with r1 = data and r2 = length, and has these helpers beside none of the
+  // table's; callx reaches them too. Not together with facts.
+  struct Flat {
+    ebpf::HelperId helper = 0;
+    bool ends_when_zero = false;  // a result of 0 ends the program with r0 = 0
+  };
+  std::optional<std::vector<Flat>> flat;
+  PacketField stopped;  // with `flat`: where the run's flag lies that says so
   // What LoadFunction puts into a register is this tag with the subprogram's slot in the low bits.
   uint64_t function_tag = 0;
 };

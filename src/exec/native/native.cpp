@@ -32,6 +32,12 @@ uint64_t invoke_callback(helpers::HelperContext& helper, uint64_t function, uint
 
 void install(ImageProvider provider) { installed() = std::move(provider); }
 
+base::Result<arch::native::Image> provide(const arch::native::Request& request) {
+  if (!installed())
+    return base::make_error(base::ErrorKind::kUnsupported, "native", "this tool has no native compiler");
+  return installed()(request);
+}
+
 struct Native::State {
   ImageProvider provider;
   std::shared_ptr<const LoadedProgram> program;

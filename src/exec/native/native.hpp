@@ -17,6 +17,9 @@ using ImageProvider = std::function<base::Result<arch::native::Image>(const arch
 // Process-wide: what engines made from now on use. An empty provider uninstalls it.
 void install(ImageProvider provider);
 
+// The image of what is asked for, by the installed provider. Errors: the provider's; kUnsupported without one.
+base::Result<arch::native::Image> provide(const arch::native::Request& request);
+
 // What the compiler is told of a loaded program: the request refers to it, so it must outlive the request.
 arch::native::Request make_request(const LoadedProgram& program);
 

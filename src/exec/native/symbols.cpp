@@ -220,6 +220,7 @@ arch::native::Request make_request(const LoadedProgram& program) {
                      {offsetof(Packet, ingress_ifindex), sizeof(Packet::ingress_ifindex)},
                      {offsetof(Packet, rx_queue), sizeof(Packet::rx_queue)},
                      {offsetof(Packet, egress_ifindex), sizeof(Packet::egress_ifindex)}}};
+  request.stopped = {offsetof(Run, stopped), sizeof(Run::stopped)};
 #pragma GCC diagnostic pop
   static_assert(arch::ebpf::kCtxDataEnd == 4 && arch::ebpf::kCtxDataMeta == 8 && arch::ebpf::kCtxEgressIfindex == 20);
   request.runtime = runtime::bitcode();

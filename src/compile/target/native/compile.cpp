@@ -6,6 +6,7 @@
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include "arch/ebpf/context.hpp"
 #include "base/check.hpp"
 
 namespace xnic::compile::target::native {
@@ -13,19 +14,17 @@ namespace {
 
 using namespace ebpf;
 
-// Slots at which subprograms start. Programs without a table (conformance suites) are cut at what they call.
+// First slot and end of each subprogram. Programs without a table (conformance suites) may lie in any order, the parts
+// of one function among another's: then each reaches as far as its jumps lead.
 std::map<Slot, Slot> subprograms_of(const Program& program) {
   std::map<Slot, Slot> list;
   for (const Subprogram& sub : program.subprograms) list[sub.first] = sub.end;
   if (!list.empty()) return list;
-  list[0] = 0;
+  const auto end = static_cast<Slot>(program.insns.size());
+  list[0] = end;
   for (const Instruction& insn : program.insns) {
-    if (const auto* call = std::get_if<CallLocal>(&insn)) list[call->target] = 0;
-    if (const auto* load = std::get_if<LoadFunction>(&insn)) list[load->target] = 0;
-  }
-  for (auto it = list.begin(); it != list.end(); ++it) {
-    const auto next = std::next(it);
-    it->second = next == list.end() ? static_cast<Slot>(program.insns.size()) : next->first;
+    if (const auto* call = std::get_if<CallLocal>(&insn)) list[call->target] = end;
+    if (const auto* load = std::get_if<LoadFunction>(&insn)) list[load->target] = end;
   }
   return list;
 }
@@ -39,7 +38,8 @@ void declare(Unit& unit, Slot first) {
   unit.functions[first] = function;
 }
 
-// i64 xnic_program(run, packet): the entry, with the context (the run's address) in r1.
+// i64 xnic_program(run, packet): the entry, with the context (the run's address) in r1; or the packet's address and
+// length in r1 and r2 (Request::flat).
 void make_program(Unit& unit) {
   auto* type = llvm::FunctionType::get(unit.word(), {unit.pointer(), unit.pointer()}, false);
   auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, kProgramName, *unit.module);
@@ -47,6 +47,14 @@ void make_program(Unit& unit) {
   std::vector<llvm::Value*> arguments{function->getArg(0), function->getArg(1),
                                       b.CreatePtrToInt(function->getArg(0), unit.word())};
   arguments.resize(7, b.getInt64(0));
+  if (unit.request.flat) {
+    const auto field = [&](ContextOffset offset) {
+      auto* at = b.CreateConstGEP1_64(b.getInt8Ty(), function->getArg(1), unit.request.packet[offset / 4].offset);
+      return b.CreateLoad(unit.word(), at);
+    };
+    arguments[2] = field(kCtxData);
+    arguments[3] = b.CreateSub(field(kCtxDataEnd), arguments[2]);
+  }
   b.CreateRet(b.CreateCall(unit.functions.at(0), arguments));
 }
 

@@ -155,6 +155,11 @@ bool Lowering::special_call(const CallHelper& insn) {
 
 base::Result<void> Lowering::translate(const CallHelper& insn) {
   constexpr HelperId kRedirect = 23, kRedirectMap = 51;
+  if (unit_.request.flat) {
+    for (const auto& flat : *unit_.request.flat)
+      if (flat.helper == insn.id) return flat_call(flat), base::Result<void>{};
+    return unsupported(fmt::format("there is no helper {}", insn.id));
+  }
   if (insn.id == kTailCall) return tail_call();
   if (insn.id == kRedirect || insn.id == kRedirectMap) unit_.needs |= arch::native::kNeedsRedirect;
   if (special_call(insn)) return {};
@@ -191,6 +196,7 @@ base::Result<void> Lowering::translate(const CallLocal& insn) {
   for (unsigned i = 1; i <= 5; ++i) arguments.push_back(get(static_cast<Reg>(i)));
   set(Reg::kR0, b_.CreateCall(callee->second, arguments));
   if (unit_.request.facts == nullptr || unit_.request.facts->may_change_packet) read_bounds();
+  if (unit_.request.flat) leave_if_stopped();
   return {};
 }
 
@@ -198,8 +204,48 @@ base::Result<void> Lowering::translate(const CallKernel& insn) {
   return unsupported(fmt::format("kernel function (BTF id {}) is not implemented", insn.btf_id));
 }
 
-base::Result<void> Lowering::translate(const CallRegister&) {
-  return unsupported("callx is for conformance suites only");
+// The end of the whole program from within a subprogram: everyone above leaves, too.
+void Lowering::leave_if_stopped() {
+  const arch::native::PacketField field = unit_.request.stopped;
+  Value* at = b_.CreateConstGEP1_64(b_.getInt8Ty(), run_, field.offset);
+  Value* stopped =
+      b_.CreateICmpNE(b_.CreateLoad(bits(field.bytes * 8), at), llvm::ConstantInt::get(bits(field.bytes * 8), 0));
+  auto* out = llvm::BasicBlock::Create(unit_.context, "stopped", function_);
+  auto* on = llvm::BasicBlock::Create(unit_.context, "on", function_);
+  b_.CreateCondBr(stopped, out, on);
+  b_.SetInsertPoint(out);
+  leave(b_.getInt64(0));
+  b_.SetInsertPoint(on);
+}
+
+void Lowering::flat_call(const arch::native::Request::Flat& flat) {
+  Value* result = call_helper(flat.helper, nullptr);
+  set(Reg::kR0, result);
+  if (!flat.ends_when_zero) return;
+  const arch::native::PacketField field = unit_.request.stopped;
+  Value* at = b_.CreateConstGEP1_64(b_.getInt8Ty(), run_, field.offset);
+  Value* zero = b_.CreateICmpEQ(result, b_.getInt64(0));
+  b_.CreateStore(b_.CreateZExt(zero, bits(field.bytes * 8)), at);
+  leave_if_stopped();
+}
+
+// By the number in a register; one that no helper has ends the program.
+base::Result<void> Lowering::translate(const CallRegister& insn) {
+  if (!unit_.request.flat) return unsupported("callx is for conformance suites only");
+  auto* unknown = llvm::BasicBlock::Create(unit_.context, "unknown", function_);
+  auto* join = llvm::BasicBlock::Create(unit_.context, "called", function_);
+  auto* choose = b_.CreateSwitch(low(get(insn.reg), Width::k32), unknown);
+  for (const auto& flat : *unit_.request.flat) {
+    auto* block = llvm::BasicBlock::Create(unit_.context, "helper", function_);
+    choose->addCase(b_.getInt32(flat.helper), block);
+    b_.SetInsertPoint(block);
+    flat_call(flat);
+    b_.CreateBr(join);
+  }
+  b_.SetInsertPoint(unknown);
+  leave(b_.getInt64(0));
+  b_.SetInsertPoint(join);
+  return {};
 }
 
 base::Result<void> Lowering::translate(const LoadKernelVariable&) {

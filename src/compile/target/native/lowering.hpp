@@ -81,6 +81,8 @@ class Lowering {
   base::Result<void> translate(const ebpf::LoadKernelVariable& insn);
   base::Result<void> translate(const ebpf::WideTail&) { return {}; }
   base::Result<void> tail_call();
+  void flat_call(const arch::native::Request::Flat& flat);
+  void leave_if_stopped();
   bool special_call(const ebpf::CallHelper& insn);
   Value* argument(ebpf::Reg reg);
   Value* call_helper(ebpf::HelperId id, const ebpf::HelperSignature* signature);
