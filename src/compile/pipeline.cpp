@@ -11,6 +11,7 @@
 #include "compile/opt/lift.hpp"
 #include "compile/opt/passes.hpp"
 #include "compile/target/hxdp/schedule.hpp"
+#include "compile/target/hxdp/share_rows.hpp"
 
 namespace xnic::compile {
 
@@ -68,9 +69,9 @@ base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program,
   image.stack_bytes = stack;
   const target::hxdp::ScheduleOptions schedule{.traces = effort.traces && pass.on("traces"),
                                                .parallel_branches = pass.on("parallel-branches"),
-                                               .call_exit = pass.on("call-exit"),
-                                               .share_exits = pass.on("share-exits")};
+                                               .call_exit = pass.on("call-exit")};
   XNIC_TRY(target::hxdp::schedule(graph, schedule, arch::hxdp::kStackBytes - (stack + 7) / 8 * 8, image));
+  if (pass.on("share-rows")) target::hxdp::share_rows(image);
   if (statistics != nullptr) {
     *statistics = {.insns = image.source_insns,
                    .rows = uint32_t(image.rows.size()),
@@ -100,7 +101,7 @@ const std::vector<PassInfo>& hxdp_passes() {
       {"traces", "schedule along the likely path, not block by block"},
       {"parallel-branches", "several branches a row"},
       {"call-exit", "a call whose result is the verdict ends the program"},
-      {"share-exits", "equal exits stand once"},
+      {"share-rows", "equal ends of paths stand once, gotos to gotos disappear"},
   };
   return passes;
 }

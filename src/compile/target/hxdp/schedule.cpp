@@ -28,17 +28,6 @@ base::Result<void> Scheduler::run() {
     const BlockId head = queue_.back();
     queue_.pop_back();
     if (row_of_[head] != kNone) continue;
-    const Block& b = graph_.blocks[head];
-    // Exits without effects are equal when their verdicts are.
-    const bool plain = options_.share_exits && head != 0 && falls_to_ != head && b.end == Block::End::kExit &&
-                       b.effects.empty() && graph_.is_const(b.verdict);
-    if (plain) {
-      auto [shared, fresh] = shared_exits_.emplace(uint32_t(graph_.const_of(b.verdict)), head);
-      if (!fresh) {
-        row_of_[head] = row_of_[shared->second];
-        continue;
-      }
-    }
     CHECK(falls_to_ == kNone || falls_to_ == head);
     falls_to_ = kNone;
     row_of_[head] = uint32_t(image_.rows.size());

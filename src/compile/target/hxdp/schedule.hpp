@@ -12,7 +12,6 @@ struct ScheduleOptions {
   bool traces = true;             // schedule along the likely path over several blocks, else block by block
   bool parallel_branches = true;  // several branches a row
   bool call_exit = true;          // a call whose result is the verdict ends the program
-  bool share_exits = true;        // equal exits stand once
 };
 
 // Fills rows, slots, call_sites and stack use of `image`, whose parameters are set. `free_stack`: bytes from the bottom

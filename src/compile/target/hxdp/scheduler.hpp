@@ -105,7 +105,6 @@ class Scheduler {
   std::vector<uint32_t> row_of_;  // by block
   std::vector<std::pair<std::pair<machine::Row, uint32_t>, BlockId>> fixups_;  // (row, lane) of branches
   std::vector<BlockId> queue_;
-  std::map<uint32_t, BlockId> shared_exits_;
 
   // The region being scheduled.
   State state_;
