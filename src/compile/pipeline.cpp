@@ -8,6 +8,7 @@
 
 #include "arch/hxdp/text.hpp"
 #include "base/check.hpp"
+#include "compile/opt/callbacks.hpp"
 #include "compile/opt/lift.hpp"
 #include "compile/opt/passes.hpp"
 #include "compile/target/hxdp/schedule.hpp"
@@ -106,7 +107,7 @@ const std::vector<PassInfo>& hxdp_passes() {
   return passes;
 }
 
-base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts,
+base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& source, const arch::ebpf::Facts& source_facts,
                                              const HxdpOptions& options, HxdpStatistics* statistics) {
   XNIC_TRY(arch::hxdp::validate(options.parameters));
   for (const std::string& name : options.off) {
@@ -114,10 +115,13 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program,
     if (std::none_of(all.begin(), all.end(), [&](const PassInfo& p) { return p.name == name; }))
       return base::make_error(base::ErrorKind::kBadInput, "hxdp passes", "there is no pass \"{}\"", name);
   }
-  if (program.maps.size() > arch::hxdp::kMaxMaps)
-    return base::make_error(base::ErrorKind::kLimit, program.name, "{} maps; the image holds {}", program.maps.size(),
+  if (source.maps.size() > arch::hxdp::kMaxMaps)
+    return base::make_error(base::ErrorKind::kLimit, source.name, "{} maps; the image holds {}", source.maps.size(),
                             arch::hxdp::kMaxMaps);
 
+  const opt::Expanded expanded = opt::expand_callbacks(source, source_facts);
+  const arch::ebpf::Program& program = expanded.program;
+  const arch::ebpf::Facts& facts = expanded.facts;
   // Paths get their own copies as long as the instruction memory holds them, and operations move above branches as long
   // as registers and stack hold the values.
   auto image = compile_once(program, facts, options, {options.growth, true}, statistics);
@@ -129,6 +133,8 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& program,
   if (!image && image.error().kind == base::ErrorKind::kLimit)
     image = compile_once(program, facts, options, {0, false}, statistics);
   XNIC_TRY(image);
+  image->source_insns = uint32_t(source.insns.size());
+  if (statistics != nullptr) statistics->insns = image->source_insns;
   if (image->rows.size() > options.parameters.rows)
     return base::make_error(base::ErrorKind::kLimit, program.name,
                             "{} rows; the instruction memory has {} (parameter rows={} would hold the program)",

@@ -16,7 +16,7 @@ using namespace arch::ebpf;
 bool is_end(const Instruction& insn) {
   return std::holds_alternative<Jump>(insn) || std::holds_alternative<Goto>(insn) ||
          std::holds_alternative<Exit>(insn) || std::holds_alternative<CallLocal>(insn) ||
-         std::holds_alternative<MayGoto>(insn);
+         std::holds_alternative<CallRegister>(insn) || std::holds_alternative<MayGoto>(insn);
 }
 int64_t target_of(const Instruction& insn) {
   if (const auto* jump = std::get_if<Jump>(&insn)) return jump->target;
@@ -37,12 +37,15 @@ uint16_t writes(const Instruction& insn) {
                  [&](const Load& i) { return bit(i.dst); },
                  [&](const Atomic& i) { return uint16_t(bit(i.src) | bit(i.dst) | 1); },
                  [&](const CallHelper&) { return uint16_t(0x3f); }, [&](const CallLocal&) { return uint16_t(0x3f); },
+                 [&](const CallRegister&) { return uint16_t(0x3f); },
+                 [&](const MayGoto&) { return uint16_t(1u << kRegCount); },  // the turns left
                  [](const auto&) { return uint16_t(0); }},
       insn);
 }
 bool has_effect(const Instruction& insn) {
   return std::holds_alternative<Store>(insn) || std::holds_alternative<Atomic>(insn) ||
-         std::holds_alternative<CallHelper>(insn) || std::holds_alternative<CallLocal>(insn);
+         std::holds_alternative<CallHelper>(insn) || std::holds_alternative<CallLocal>(insn) ||
+         std::holds_alternative<CallRegister>(insn);
 }
 
 struct Builder {

@@ -18,8 +18,8 @@ struct BasicBlock {
   uint32_t tail_insns = 0;           // instructions reachable from here
   uint32_t longest = 0;              // longest path to an exit, in instructions, loops once
   bool loop_header = false;          // target of a retreating edge
-  uint16_t loop_writes = 0;          // loop_header: registers that the loop may change
-  bool loop_effects = false;         // loop_header: the loop stores or calls
+  uint16_t loop_writes = 0;   // loop_header: registers that the loop may change; bit 11: the turns left to may_goto
+  bool loop_effects = false;  // loop_header: the loop stores or calls
 };
 
 // Blocks by index; `block_at[slot]` is the block that starts there (or ~0). Calls of subprograms end blocks.

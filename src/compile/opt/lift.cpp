@@ -101,6 +101,7 @@ base::Result<void> Lifter::run() {
   env.block = new_block(kNone, 1);
   env.regs[1] = graph_.address(Space::kContext, 0);
   env.regs[10] = graph_.address(Space::kStack, kStackBytes);
+  env.regs[kTurnsLeft] = graph_.constant(kMayGotoTurns);
   queue_[{cfg_.blocks[0].order}] = {0, {}};
   Arrival start{env, Edge::kGoto};
   XNIC_TRY(process({cfg_.blocks[0].order}, 0, {start}));
@@ -136,7 +137,7 @@ void Lifter::arrive(Env env, Edge edge, uint32_t cfg_block) {
 namespace {
 // All values of an environment as one list: registers, then what waiting callers saved.
 NodeId& value_of(Env& e, size_t i) {
-  return i < kRegCount ? e.regs[i] : e.frames[(i - kRegCount) / 4].saved[(i - kRegCount) % 4];
+  return i < kPathValues ? e.regs[i] : e.frames[(i - kPathValues) / 5].saved[(i - kPathValues) % 5];
 }
 }  // namespace
 
@@ -239,9 +240,9 @@ Env Lifter::merge(std::vector<Arrival>& arrivals, const BasicBlock& bb, bool hea
   graph_.at_slot = bb.first;
 
   Loop loop{key, block, {}};
-  const size_t values = kRegCount + 4 * env.frames.size();
+  const size_t values = kPathValues + 5 * env.frames.size();
   for (size_t i = 0; i < values; i++) {
-    bool differ = header && i < kRegCount && (bb.loop_writes >> i & 1);
+    bool differ = header && i < kPathValues && (bb.loop_writes >> i & 1);
     bool unset = false;
     for (Arrival& arrival : arrivals) {
       differ |= value_of(arrival.env, i) != value_of(env, i);
@@ -313,7 +314,11 @@ base::Result<void> Lifter::walk(Env env, uint32_t cfg_block) {
   if (const auto* jump = std::get_if<Goto>(&end)) {
     arrive(std::move(env), Edge::kGoto, cfg_.block_at[jump->target]);
   } else if (const auto* local = std::get_if<CallLocal>(&end)) {
-    return call_local(std::move(env), *local, last, bb);
+    return call_function(std::move(env), local->target, last, bb);
+  } else if (const auto* indirect = std::get_if<CallRegister>(&end)) {
+    return call_register(std::move(env), indirect->reg, last, bb);
+  } else if (const auto* may = std::get_if<MayGoto>(&end)) {
+    return finish_may_goto(std::move(env), *may, last, bb);
   } else if (std::holds_alternative<Exit>(end)) {
     leave_frame(std::move(env), last);
   } else {
@@ -323,12 +328,31 @@ base::Result<void> Lifter::walk(Env env, uint32_t cfg_block) {
   return {};
 }
 
-base::Result<void> Lifter::call_local(Env env, const CallLocal& call, Slot slot, const BasicBlock& bb) {
-  if (env.frames.size() + 1 >= kMaxCallDepth)
+// A callback: the register holds what LoadFunction put there.
+base::Result<void> Lifter::call_register(Env env, Reg r, Slot slot, const BasicBlock& bb) {
+  const NodeId function = reg(env, r);
+  if (!graph_.is_const(function) || graph_.const_of(function) >> 32 != kFunctionTag)
+    return refuse(base::ErrorKind::kUnsupported, slot, "callbacks: which function is called is not known here");
+  return call_function(std::move(env), Slot(graph_.const_of(function)), slot, bb);
+}
+
+base::Result<void> Lifter::call_function(Env env, Slot target, Slot slot, const BasicBlock& bb) {
+  const auto counted =
+      size_t(std::count_if(env.frames.begin(), env.frames.end(), [](const Frame& f) { return f.counted; }));
+  if (counted + 1 >= kMaxCallDepth)
     return refuse(base::ErrorKind::kLimit, slot,
                   fmt::format("calls nest deeper than {} frames (recursion?)", kMaxCallDepth));
   const Subprogram& caller = program_.subprogram_at(slot);
+  const Subprogram& callee = program_.subprogram_at(target);
   const auto sub = size_t(&caller - program_.subprograms.data());
+  if (callee.name == kWalkName) {
+    const Node& map = graph_.node(reg(env, Reg::kR1));
+    const bool known = map.kind == NodeKind::kAddress && map.space == Space::kMap;
+    const MapType type = known ? program_.maps[size_t(map.map)].type : kMapUnspec;
+    if (type != kMapArray && type != kMapPercpuArray)
+      return refuse(base::ErrorKind::kUnsupported, slot,
+                    "bpf_for_each_map_elem: the map module can look keys up, not list them; arrays are possible");
+  }
   // The callee's frame begins below what the caller uses.
   const uint32_t used = sub < facts_.stack_bytes.size() ? (facts_.stack_bytes[sub] + 7) / 8 * 8 : kStackBytes;
   if (used > env.stack_base)
@@ -336,19 +360,22 @@ base::Result<void> Lifter::call_local(Env env, const CallLocal& call, Slot slot,
                   fmt::format("frames need more than the {} bytes of stack", kStackBytes));
   Frame frame{.return_block = bb.successors[0],
               .saved = {},
+              .counted = callee.name != kLoopName && callee.name != kWalkName,
               .frame_pointer = env.regs[10],
               .stack_base = env.stack_base,
               .key = {}};
   for (size_t i = 0; i < 4; i++) frame.saved[i] = env.regs[6 + i];
+  frame.saved[4] = env.regs[kTurnsLeft];
   frame.key = env.frames.empty() ? Key{} : env.frames.back().key;
   frame.key.push_back(bb.order);
   env.frames.push_back(std::move(frame));
   env.stack_base -= used;
-  note_stack(env.stack_base, size_t(&program_.subprogram_at(call.target) - program_.subprograms.data()));
+  note_stack(env.stack_base, size_t(&callee - program_.subprograms.data()));
   env.regs[10] = graph_.address(Space::kStack, env.stack_base);
   for (size_t r = 6; r <= 9; r++) env.regs[r] = kNone;
   env.regs[0] = kNone;
-  arrive(std::move(env), Edge::kGoto, cfg_.block_at[call.target]);
+  env.regs[kTurnsLeft] = graph_.constant(kMayGotoTurns);
+  arrive(std::move(env), Edge::kGoto, cfg_.block_at[target]);
   return {};
 }
 
@@ -363,6 +390,7 @@ void Lifter::leave_frame(Env env, Slot slot) {
   const Frame frame = env.frames.back();
   env.frames.pop_back();
   for (size_t i = 0; i < 4; i++) env.regs[6 + i] = frame.saved[i];
+  env.regs[kTurnsLeft] = frame.saved[4];
   for (size_t r = 1; r <= 5; r++) env.regs[r] = kNone;
   env.regs[10] = frame.frame_pointer;
   env.stack_base = frame.stack_base;
@@ -477,6 +505,28 @@ base::Result<void> Lifter::finish_jump(Env env, const Jump& jump, Slot slot, con
   learn(other, cond, true);
   arrive(std::move(env), Edge::kNext, next);
   arrive(std::move(other), Edge::kTaken, taken);
+  return {};
+}
+
+// Counts this function's turns down; taken when none is left.
+base::Result<void> Lifter::finish_may_goto(Env env, const MayGoto& jump, Slot slot, const BasicBlock& bb) {
+  NodeId& left = env.regs[kTurnsLeft];
+  const Cond cond{.op = JumpOp::kEq, .a = left, .b = graph_.constant(0)};
+  Env none = env;
+  left = graph_.alu(AluOp::kAdd, Width::k64, left, graph_.constant(~uint64_t{0}));
+  if (auto truth = decided(none, cond)) {
+    arrive(*truth ? std::move(none) : std::move(env), Edge::kGoto,
+           *truth ? cfg_.block_at[jump.target] : bb.successors[0]);
+    return {};
+  }
+  Block& block = graph_.blocks[env.block];
+  block.end = Block::End::kBranch;
+  block.cond = cond;
+  block.end_slot = slot;
+  env.weight *= 0.999;
+  none.weight *= 0.001;
+  arrive(std::move(env), Edge::kNext, bb.successors[0]);
+  arrive(std::move(none), Edge::kTaken, cfg_.block_at[jump.target]);
   return {};
 }
 

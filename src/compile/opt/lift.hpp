@@ -20,8 +20,9 @@ struct LiftOptions {
   std::vector<std::pair<uint64_t, uint64_t>> profile;
 };
 
-// Subprograms are inlined, frames become parts of one stack. Errors (kUnsupported, kLimit) name the source line, the
-// rule and the limit: callbacks, tail calls, kernel functions, stack over 512 bytes.
+// Subprograms are inlined, frames become parts of one stack. Callbacks are, too, where expand_callbacks()
+// (callbacks.hpp) has made calls of them. Errors (kUnsupported, kLimit) name the source line, the rule and the limit:
+// other callbacks, tail calls, kernel functions, stack over 512 bytes.
 base::Result<void> lift(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts, const LiftOptions& options,
                         Graph& graph);
 

@@ -58,6 +58,16 @@ void Lifter::binary(Env& env, const Binary& i) {
   dst = graph_.alu(alu_op(i.op), i.width, reg(env, i.dst), src);
 }
 
+// The stack byte that r10 of frame `frame` is, as the verifier counts frames; -1: there is no such frame.
+int64_t Lifter::frame_base(const Env& env, uint32_t frame) const {
+  for (size_t i = 0; i < env.frames.size(); i++) {
+    // env.frames[i] holds the caller; it is `counted` when the frame that it called counts.
+    if (frame == 0) return env.frames[i].stack_base;
+    if (env.frames[i].counted) frame--;
+  }
+  return frame == 0 ? int64_t(env.stack_base) : -1;
+}
+
 // The pointer in a register. Where its own history is lost (it came through memory or a join), what the verifier knows
 // names the memory and, for a constant offset, the place.
 NodeId Lifter::pointer(const Env& env, Reg r, Slot slot) {
@@ -76,10 +86,9 @@ NodeId Lifter::pointer(const Env& env, Reg r, Slot slot) {
     case RegType::kMap:
       return graph_.address(Space::kMap, 0, fact.map);
     case RegType::kStack:
-      if (fact.frame > env.frames.size()) return value;
-      return graph_.address(
-          Space::kStack,
-          offset + (fact.frame == env.frames.size() ? env.stack_base : env.frames[fact.frame].stack_base));
+      if (const int64_t base = frame_base(env, fact.frame); base >= 0)
+        return graph_.address(Space::kStack, offset + base);
+      return value;
     default:
       return value;
   }
@@ -339,20 +348,17 @@ base::Result<void> Lifter::insn(Env& env, Slot slot) {
           [&](const LoadImm64& i) { return set(i.dst, graph_.constant(i.value)); },
           [&](const LoadMap& i) { return set(i.dst, graph_.address(Space::kMap, 0, i.map)); },
           [&](const LoadMapValue& i) { return set(i.dst, graph_.address(Space::kMapValue, i.offset, i.map)); },
-          [&](const WideTail&) { return base::Result<void>{}; },
-          [&](const Load& i) { return load(env, i, slot); },
+          [&](const WideTail&) { return base::Result<void>{}; }, [&](const Load& i) { return load(env, i, slot); },
           [&](const Store& i) { return store(env, i, slot), base::Result<void>{}; },
           [&](const Atomic& i) { return atomic(env, i, slot); },
           [&](const CallHelper& i) { return call(env, i, slot); },
-          [&](const LoadFunction&) { return unsupported("callbacks: the helper module cannot run code of the core"); },
+          [&](const LoadFunction& i) { return set(i.dst, graph_.constant(kFunctionTag << 32 | i.target)); },
           [&](const LoadKernelVariable&) { return unsupported("kernel variables: the card has no kernel"); },
           [&](const LoadPacket&) {
             return unsupported("legacy packet loads: the verifier refuses them to XDP programs");
           },
           [&](const CallKernel&) { return unsupported("kernel functions: the card has no kernel"); },
-          [&](const CallRegister&) { return unsupported("calls through a register"); },
-          [&](const MayGoto&) { return unsupported("may_goto: the core has no loop budget"); },
-          [&](const auto&) { return base::Result<void>{}; },  // jumps, exits and local calls end blocks
+          [&](const auto&) { return base::Result<void>{}; },  // jumps, exits and calls of functions end blocks
       },
       program_.insns[slot]);
 }

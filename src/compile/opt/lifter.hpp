@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "compile/opt/callbacks.hpp"
 #include "compile/opt/cfg.hpp"
 #include "compile/opt/lift.hpp"
 
@@ -14,9 +15,19 @@ namespace xnic::compile::opt {
 
 using Key = std::vector<uint32_t>;  // call blocks' orders from the outside in, then the block's; compared as words
 
+// What a path holds a value for: the registers, then the turns that may_goto has left in this function.
+inline constexpr size_t kTurnsLeft = arch::ebpf::kRegCount;
+inline constexpr size_t kPathValues = kTurnsLeft + 1;
+inline constexpr uint64_t kMayGotoTurns = 8u << 20;  // kernel BPF_MAX_LOOPS
+
+// The upper half of what LoadFunction puts into a register; the lower half is the function's slot. Programs cannot
+// tell.
+inline constexpr uint64_t kFunctionTag = 0xf0c0de00;
+
 struct Frame {  // a caller that waits
   uint32_t return_block;
-  std::array<NodeId, 4> saved;  // r6..r9
+  std::array<NodeId, 5> saved;  // r6..r9, turns left
+  bool counted;                 // by the verifier: not the loops of callbacks.hpp
   NodeId frame_pointer;
   uint32_t stack_base;
   Key key;  // prefix of the callee's keys
@@ -33,7 +44,7 @@ struct Loop {
 
 // What is known on a path. Invariant: `block` is open, every value in regs dominates it.
 struct Env {
-  std::array<NodeId, arch::ebpf::kRegCount> regs;
+  std::array<NodeId, kPathValues> regs;
   EffectId head = 0;
   BlockId block = 0;
   std::vector<Known> known;
@@ -71,7 +82,9 @@ class Lifter {
   std::optional<bool> decided(const Env& env, const Cond& cond) const;
   void learn(Env& env, const Cond& cond, bool truth);
   double taken_probability(const Cond& cond, Slot slot, const BasicBlock& bb) const;
-  base::Result<void> call_local(Env env, const arch::ebpf::CallLocal& call, Slot slot, const BasicBlock& bb);
+  base::Result<void> finish_may_goto(Env env, const arch::ebpf::MayGoto& jump, Slot slot, const BasicBlock& bb);
+  base::Result<void> call_function(Env env, Slot target, Slot slot, const BasicBlock& bb);
+  base::Result<void> call_register(Env env, arch::ebpf::Reg reg, Slot slot, const BasicBlock& bb);
   void leave_frame(Env env, Slot slot);
   void note_stack(uint32_t base, size_t subprogram);
 
@@ -81,6 +94,7 @@ class Lifter {
   NodeId operand(const Env& env, const arch::ebpf::Operand& operand, Width width);
   void binary(Env& env, const arch::ebpf::Binary& i);
   base::Result<void> load(Env& env, const arch::ebpf::Load& i, Slot slot);
+  int64_t frame_base(const Env& env, uint32_t frame) const;
   NodeId pointer(const Env& env, arch::ebpf::Reg r, Slot slot);
   void store(Env& env, const arch::ebpf::Store& i, Slot slot);
   base::Result<void> atomic(Env& env, const arch::ebpf::Atomic& i, Slot slot);

@@ -220,6 +220,10 @@ bool Scheduler::step(Moves& list) {
     written_ |= 1u << dst;
   }
   state_ = std::move(after);
+  // A later move may find the value in its new register.
+  if (image_.parameters.forwarding == Forwarding::kLane) {
+    for (size_t i : chosen) ready_row_[list[i].second] = row_ + rows_for(1);
+  }
   Moves rest;
   for (size_t i = 0; i < list.size(); i++) {
     if (std::find(chosen.begin(), chosen.end(), i) == chosen.end()) rest.push_back(list[i]);
