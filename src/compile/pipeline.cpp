@@ -74,10 +74,8 @@ base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program,
   XNIC_TRY(target::hxdp::schedule(graph, schedule, arch::hxdp::kStackBytes - (stack + 7) / 8 * 8, image));
   if (pass.on("share-rows")) target::hxdp::share_rows(image);
   if (statistics != nullptr) {
-    *statistics = {.insns = image.source_insns,
-                   .rows = uint32_t(image.rows.size()),
-                   .blocks = uint32_t(graph.blocks.size()),
-                   .needed_rows = uint32_t(image.rows.size())};
+    *statistics = {
+        .insns = image.source_insns, .rows = uint32_t(image.rows.size()), .blocks = uint32_t(graph.blocks.size())};
     for (const auto& row : image.rows) {
       for (const auto& op : row.lanes) statistics->operations += !arch::hxdp::is_nop(op);
     }
@@ -125,6 +123,7 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& source, 
   // Paths get their own copies as long as the instruction memory holds them, and operations move above branches as long
   // as registers and stack hold the values.
   auto image = compile_once(program, facts, options, {options.growth, true}, statistics);
+  const auto fastest_rows = image ? uint32_t(image->rows.size()) : 0;
   for (uint32_t growth : {options.growth / 4, options.growth / 16, 0u}) {
     if (image ? image->rows.size() <= options.parameters.rows : image.error().kind != base::ErrorKind::kLimit) break;
     auto smaller = compile_once(program, facts, options, {growth, true}, statistics);
@@ -134,7 +133,10 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& source, 
     image = compile_once(program, facts, options, {0, false}, statistics);
   XNIC_TRY(image);
   image->source_insns = uint32_t(source.insns.size());
-  if (statistics != nullptr) statistics->insns = image->source_insns;
+  if (statistics != nullptr) {
+    statistics->insns = image->source_insns;
+    statistics->fastest_rows = std::max(fastest_rows, statistics->rows);
+  }
   if (image->rows.size() > options.parameters.rows)
     return base::make_error(base::ErrorKind::kLimit, program.name,
                             "{} rows; the instruction memory has {} (parameter rows={} would hold the program)",

@@ -18,15 +18,15 @@ struct HxdpOptions {
   std::vector<std::string> off;  // passes to leave out, by name (hxdp_passes())
   uint32_t growth = 300;         // instructions that path copies may add, in percent of the program
   // Profile: by slot, how often the jump there was taken and not taken; empty: static heuristics.
-  std::vector<std::pair<uint64_t, uint64_t>> profile;
+  std::vector<std::pair<uint64_t, uint64_t>> profile{};
 };
 
 struct HxdpStatistics {
   uint32_t insns = 0;  // eBPF slots in
   uint32_t rows = 0;
-  uint32_t operations = 0;   // lane operations
-  uint32_t blocks = 0;       // of the graph
-  uint32_t needed_rows = 0;  // Parameters::rows that would do
+  uint32_t operations = 0;    // lane operations
+  uint32_t blocks = 0;        // of the graph
+  uint32_t fastest_rows = 0;  // of the image with all copies of likely paths; more than `rows` when it did not fit
 };
 
 struct PassInfo {

@@ -207,7 +207,11 @@ void Campaign::try_setting(const std::string& name, const Reference& reference, 
     return;
   }
   if (args_.listing) fmt::print("{}\n", arch::hxdp::listing(*image, true));
-  const ImageRun run = reference.compare(*image, args_.machine, reference.packets());
+  ImageRun run = reference.compare(*image, args_.machine, reference.packets());
+  arch::hxdp::Image again = *image;
+  const auto read = arch::hxdp::assemble(arch::hxdp::listing(*image, true), again);
+  if (!read || again.rows != image->rows)
+    run.difference += "listing: " + (read ? std::string("other rows") : read.error().message()) + "\n";
   setting.packets += run.packets;
   setting.illegal += run.illegal;
   if (run.difference.empty()) return;

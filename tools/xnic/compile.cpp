@@ -27,6 +27,10 @@ void print_summary(const device::ProgramReport& report, const arch::hxdp::Image&
       "{}: {} instructions, {} rows of {} lanes, {} operations ({:.2f} a row), {} call sites, {} bytes of stack\n",
       report.name, statistics.insns, statistics.rows, parameters.lanes, statistics.operations,
       static_cast<double>(statistics.operations) / statistics.rows, image.call_sites.size(), image.stack_bytes);
+  if (statistics.fastest_rows > statistics.rows)
+    fmt::print(
+        "  likely paths share rows to fit the instruction memory of {}; --card rows={} would hold a copy for each\n",
+        parameters.rows, statistics.fastest_rows);
 }
 
 base::Result<int> compile_object(const CompileOptions& options) {

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "arch/hxdp/text.hpp"
+#include "arch/hxdp/text_tables.hpp"
 
 namespace xnic::arch::hxdp {
 
@@ -12,58 +13,28 @@ namespace {
 
 using ebpf::Overloaded;
 
-constexpr std::string_view kAluWords[] = {"+",  "-", "*", "/",   "|",  "&",  "<<",
-                                          ">>", "%", "^", "s>>", "s/", "s%", "rsub"};
-constexpr std::string_view kJumpWords[] = {"==", ">", ">=", "&", "!=", "s>", "s>=", "<", "<=", "s<", "s<="};
-constexpr std::string_view kAtomicWords[] = {"add", "or", "and", "xor", "xchg", "cmpxchg"};
+using namespace text;
 
 char letter(Width width) { return width == Width::k64 ? 'r' : 'w'; }
-std::string text(Width width, const Operand& operand) {
+std::string words(Width width, const Operand& operand) {
   if (const Reg* reg = std::get_if<Reg>(&operand)) return fmt::format("{}{}", letter(width), *reg);
   return fmt::format("{}", std::get<Imm>(operand));
 }
 
-std::string text(const Memory& m) {
-  switch (m.space) {
-    case Space::kRegister:
-      return fmt::format("mem{}[r{}{:+}]", m.bytes, m.base, m.offset);
-    case Space::kPacket:
-      return fmt::format("packet{}[{}]", m.bytes, unsigned_offset(m));
-    case Space::kStack:
-      return fmt::format("stack{}[{}]", m.bytes, unsigned_offset(m));
-    case Space::kContext:
-      return fmt::format("ctx{}[{}]", m.bytes, unsigned_offset(m));
-    case Space::kMapValue:
-      return fmt::format("map{}[{}:{}]", m.bytes, m.map, unsigned_offset(m));
-    default:
-      return "?";
-  }
+std::string words(const Memory& m) {
+  const std::string name = fmt::format("{}{}", kMemoryWords[size_t(m.space)], m.bytes);
+  if (m.space == Space::kRegister) return fmt::format("{}[r{}{:+}]", name, m.base, m.offset);
+  if (m.space == Space::kMapValue) return fmt::format("{}[{}:{}]", name, m.map, unsigned_offset(m));
+  return fmt::format("{}[{}]", name, unsigned_offset(m));
 }
 
-std::string text(const Address& o) {
-  switch (o.space) {
-    case Space::kPacket:
-      return fmt::format("data{:+}", o.offset);
-    case Space::kPacketEnd:
-      return fmt::format("data_end{:+}", o.offset);
-    case Space::kPacketMeta:
-      return fmt::format("data_meta{:+}", o.offset);
-    case Space::kPacketBytes:
-      return fmt::format("bytes{:+}", o.offset);
-    case Space::kStack:
-      return fmt::format("stack{:+}", o.offset);
-    case Space::kContext:
-      return fmt::format("ctx{:+}", o.offset);
-    case Space::kMapValue:
-      return fmt::format("value {}{:+}", o.map, o.offset);
-    case Space::kMap:
-      return fmt::format("map {}{:+}", o.map, o.offset);
-    default:
-      return "?";
-  }
+std::string words(const Address& o) {
+  const std::string_view name = kAddressWords[size_t(o.space)];
+  const bool of_map = o.space == Space::kMapValue || o.space == Space::kMap;
+  return of_map ? fmt::format("{} {}{:+}", name, o.map, o.offset) : fmt::format("{}{:+}", name, o.offset);
 }
 
-std::string text(const Argument& arg) {
+std::string words(const Argument& arg) {
   using Kind = Argument::Kind;
   switch (arg.kind) {
     case Kind::kNone:
@@ -96,7 +67,7 @@ std::string call_text(uint16_t index, const std::vector<CallSite>& sites) {
   size_t count = site.args.size();
   while (count > 0 && site.args[count - 1].kind == Argument::Kind::kNone) count--;
   std::string out = fmt::format("call {}(", ebpf::helper_name(site.helper));
-  for (size_t i = 0; i < count; i++) out += (i ? ", " : "") + text(site.args[i]);
+  for (size_t i = 0; i < count; i++) out += (i ? ", " : "") + words(site.args[i]);
   return out + ")";
 }
 
@@ -108,35 +79,35 @@ std::string to_text(const Op& op, const std::vector<CallSite>& sites) {
           [](const Nop&) { return std::string("-"); },
           [](const Alu& o) {
             return fmt::format("{0}{1} = {0}{2} {3} {4}", letter(o.width), o.dst, o.a, kAluWords[int(o.op)],
-                               text(o.width, o.b));
+                               words(o.width, o.b));
           },
-          [](const Move& o) { return fmt::format("{}{} = {}", letter(o.width), o.dst, text(o.width, o.src)); },
+          [](const Move& o) { return fmt::format("{}{} = {}", letter(o.width), o.dst, words(o.width, o.src)); },
           [](const MoveHigh& o) { return fmt::format("r{} = w{} high {}", o.dst, o.a, o.imm); },
           [](const SignExtend& o) { return fmt::format("{}{} = s{} r{}", letter(o.width), o.dst, o.bits, o.src); },
           [](const Swap& o) { return fmt::format("r{} = swap{} r{}", o.dst, o.bits, o.src); },
           [](const FoldSum& o) {
-            return fmt::format("r{} = {}fold r{} + {}", o.dst, o.invert ? "~" : "", o.a, text(Width::k64, o.b));
+            return fmt::format("r{} = {}fold r{} + {}", o.dst, o.invert ? "~" : "", o.a, words(Width::k64, o.b));
           },
           [](const Select& o) {
             return fmt::format("r{} = r{} if r{} {} {}", o.dst, o.value, o.a, kJumpWords[int(o.op)], o.b);
           },
-          [](const Address& o) { return fmt::format("r{} = {}", o.dst, text(o)); },
+          [](const Address& o) { return fmt::format("r{} = {}", o.dst, words(o)); },
           [](const Load& o) {
-            return fmt::format("r{} = {}{}{}{}", o.dst, text(o.from), o.sign_extend ? ".s" : "",
+            return fmt::format("r{} = {}{}{}{}", o.dst, words(o.from), o.sign_extend ? ".s" : "",
                                o.big_endian ? ".be" : "", o.speculative ? ".spec" : "");
           },
           [](const Store& o) {
-            return fmt::format("{} = {}{}", text(o.to), text(Width::k64, o.src), o.big_endian ? ".be" : "");
+            return fmt::format("{} = {}{}", words(o.to), words(Width::k64, o.src), o.big_endian ? ".be" : "");
           },
-          [](const AddMemory& o) { return fmt::format("{} += {}", text(o.to), text(Width::k64, o.src)); },
+          [](const AddMemory& o) { return fmt::format("{} += {}", words(o.to), words(Width::k64, o.src)); },
           [](const Atomic& o) {
             std::string out = o.fetch ? fmt::format("r{} = ", o.dst) : std::string();
-            out += fmt::format("atomic {} {}, r{}", kAtomicWords[int(o.op)], text(o.to), o.src);
+            out += fmt::format("atomic {} {}, r{}", kAtomicWords[int(o.op)], words(o.to), o.src);
             return o.op == AtomicOp::kCmpxchg ? out + fmt::format(", r{}", o.expected) : out;
           },
           [](const Branch& o) {
-            return fmt::format("if {}{} {} {} goto {}", letter(o.width), o.a, kJumpWords[int(o.op)], text(o.width, o.b),
-                               o.target);
+            return fmt::format("if {}{} {} {} goto {}", letter(o.width), o.a, kJumpWords[int(o.op)],
+                               words(o.width, o.b), o.target);
           },
           [](const BranchPacket& o) {
             return fmt::format("if packet {} {} goto {}", o.at_least ? ">=" : "<", o.bytes, o.target);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Construction of values: hash-consing, and the graph's own queries. Folding rules are in fold.cpp.
-#include <fmt/format.h>
-
 #include "base/check.hpp"
 #include "compile/opt/alu.hpp"
 #include "compile/opt/ir.hpp"
@@ -134,39 +132,6 @@ NodeId Graph::phi(BlockId block) {
 bool Graph::dominates(BlockId a, BlockId b) const {
   while (b != kNone && blocks[b].depth > blocks[a].depth) b = blocks[b].idom;
   return a == b;
-}
-
-std::string to_text(const Graph& graph) {
-  std::string out;
-  for (NodeId id = 0; id < graph.nodes.size(); id++) {
-    const Node& n = graph.nodes[id];
-    constexpr const char* kKinds[] = {"const", "addr", "alu", "sext", "swap", "fold", "load", "call", "result", "phi"};
-    out += fmt::format(
-        "n{} {} op{} w{} bits{} f{} be{} sp{} a{} b{} v{:#x} map{} loc(m{} r{} b{} {}+{}) tok{},{} site{} @b{} s{}\n",
-        id, kKinds[int(n.kind)], int(n.op), int(n.width), n.bits, n.flag, n.big, int(n.space), int(n.a), int(n.b),
-        n.value, n.map, int(n.loc.mode), int(n.loc.region), int(n.loc.base), n.loc.off, n.loc.bytes, n.token, n.token2,
-        n.site, n.block, n.slot);
-  }
-  for (EffectId id = 0; id < graph.effects.size(); id++) {
-    const Effect& e = graph.effects[id];
-    out += fmt::format("e{} kind{} prev{} b{} s{} loc(m{} r{} b{} {}+{}) value{} call{} result{} dead{}\n", id,
-                       int(e.kind), e.prev, e.block, e.slot, int(e.loc.mode), int(e.loc.region), int(e.loc.base),
-                       e.loc.off, e.loc.bytes, int(e.value), e.call, int(e.result), e.dead);
-  }
-  for (BlockId id = 0; id < graph.blocks.size(); id++) {
-    const Block& b = graph.blocks[id];
-    out += fmt::format("b{} idom{} w{} merge{} end{} slot{}: effects", id, int(b.idom), b.weight, b.merge, int(b.end),
-                       b.end_slot);
-    for (EffectId e : b.effects) out += fmt::format(" {}", e);
-    out += fmt::format(" cond(p{} op{} w{} {} {} bytes{} {}) taken{} next{} verdict{} args", b.cond.packet,
-                       int(b.cond.op), int(b.cond.width), int(b.cond.a), int(b.cond.b), b.cond.bytes, b.cond.at_least,
-                       int(b.taken), int(b.next), int(b.verdict));
-    for (NodeId n : b.args) out += fmt::format(" {}", n);
-    out += " phis";
-    for (NodeId n : b.phis) out += fmt::format(" {}", n);
-    out += "\n";
-  }
-  return out;
 }
 
 }  // namespace xnic::compile::opt

@@ -232,7 +232,9 @@ void for_each_operand(const Graph& graph, NodeId id, const auto& visit) {
   }
 }
 
-// One line a node, effect and terminator; for tests and --listing of the middle.
+// The graph as a program: blocks that the entry reaches, each with its effects in order and its end, values written out
+// where they are used. For tests and for people.
 std::string to_text(const Graph& graph);
+std::string to_text(const Graph& graph, NodeId value);
 
 }  // namespace xnic::compile::opt

@@ -17,7 +17,7 @@ struct LiftOptions {
   bool bytes_arguments = true;  // keys and values of up to 8 bytes go to helpers without the stack
   uint32_t growth = 300;        // duplicate: instructions that copies may add, in percent of the program
   // Profile: how often each jump (by slot) was taken and not taken. Empty: static heuristics.
-  std::vector<std::pair<uint64_t, uint64_t>> profile;
+  std::vector<std::pair<uint64_t, uint64_t>> profile{};
 };
 
 // Subprograms are inlined, frames become parts of one stack. Callbacks are, too, where expand_callbacks()

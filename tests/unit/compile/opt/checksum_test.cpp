@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The folding steps of an Internet checksum become one operation.
+#include <gtest/gtest.h>
+
+#include "unit/compile/opt/lifted.hpp"
+
+namespace xnic::compile::opt::testing {
+namespace {
+
+constexpr const char* kSum = R"(
+    r2 = *(u32 *)(r1 +0)
+    r3 = *(u32 *)(r1 +4)
+    r4 = r2
+    r4 += 20
+    if r4 > r3 goto out
+    r5 = *(u16 *)(r2 +0)
+    r6 = *(u16 *)(r2 +2)
+    r5 += r6
+    r6 = r5
+    r6 >>= 16
+    r5 &= 0xffff
+    r5 += r6
+    r6 = r5
+    r6 >>= 16
+    r5 += r6
+    r5 ^= -1
+    *(u16 *)(r2 +8) = r5
+    out: r0 = 1
+    exit)";
+// The second shift is by 15.
+constexpr const char* kNoSum = R"(
+    r2 = *(u32 *)(r1 +0)
+    r3 = *(u32 *)(r1 +4)
+    r4 = r2
+    r4 += 20
+    if r4 > r3 goto out
+    r5 = *(u16 *)(r2 +0)
+    r6 = *(u16 *)(r2 +2)
+    r5 += r6
+    r6 = r5
+    r6 >>= 16
+    r5 &= 0xffff
+    r5 += r6
+    r6 = r5
+    r6 >>= 15
+    r5 += r6
+    r5 ^= -1
+    *(u16 *)(r2 +8) = r5
+    out: r0 = 1
+    exit)";
+
+TEST(Checksums, TwoFoldsAndTheInversionAreOneOperation) {
+  const std::string text = after(kSum, {}, form_checksums);
+  EXPECT_NE(text.find("packet2[8] = ~fold(packet2[0], packet2[2])\n"), std::string::npos) << text;
+  EXPECT_EQ(after(kSum).find("fold"), std::string::npos);
+}
+
+TEST(Checksums, OnlyTheFoldOfSixteenBits) {
+  const std::string text = after(kNoSum, {}, form_checksums);
+  EXPECT_EQ(text.find("fold"), std::string::npos) << text;
+}
+
+}  // namespace
+}  // namespace xnic::compile::opt::testing
