@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// "packet2[12].be" is a load of 2 bytes at data + 12 in network order, "mem4[X+8]" one at the address X + 8; "p7" is a phi,
-// "r3" the result of effect 3. Values are trees here, so shared ones are written more than once.
+// "packet2[12].be" is a load of 2 bytes at data + 12 in network order, "mem4[X+8]" one at the address X + 8; "p7" is a
+// phi, "r3" the result of effect 3. Values are trees here, so shared ones are written more than once.
 #include <fmt/format.h>
 
 #include <set>
