@@ -257,7 +257,7 @@ Result<void> run(const Options& options) {
                          : std::string("means over the capture, frames back to back"));
   Report report(kColumns);
   report.print_head();
-  device::Device device;
+  device::Device device(tools::device_options(p.cores));
   device::install_device(&device);
   auto done = own ? measure_all(device, options, settings, report) : measure_object(device, options, settings, report);
   device::install_device(nullptr);

@@ -2,6 +2,9 @@
 // --card KEY=VALUE: one table of keys, which both parser and help read.
 #include "xnic/card.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <charconv>
 #include <limits>
 
@@ -26,6 +29,7 @@ const Key kKeys[] = {
     {"start_cycles", "reset between packets", [](CardSettings& s) { return &s.card.timing.start_cycles; }},
     {"map_memory_cycles", "external map memory; 0: on chip",
      [](CardSettings& s) { return &s.card.timing.map_memory_cycles; }},
+    {"queue_frames", "input queue per core", [](CardSettings& s) { return &s.card.timing.queue_frames; }},
     {"packet_buffers", "per core", [](CardSettings& s) { return &s.card.timing.packet_buffers; }},
 };
 
@@ -81,6 +85,11 @@ base::Result<CardSettings> parse_card(const std::vector<std::string>& list) {
     return make_error(ErrorKind::kBadInput, "--card packet_buffers=0", "a core needs a buffer");
   XNIC_TRY(arch::hxdp::validate(settings.compile.parameters));
   return settings;
+}
+
+device::DeviceOptions device_options(uint32_t cores) {
+  const long processors = sysconf(_SC_NPROCESSORS_CONF);
+  return {.cpus = std::max(cores, processors < 1 ? 1u : static_cast<uint32_t>(processors))};
 }
 
 std::string card_help() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "compile/pipeline.hpp"
+#include "device/device.hpp"
 #include "exec/sim/hxdp/card.hpp"
 
 namespace xnic::tools {
@@ -14,6 +15,8 @@ struct CardSettings {
 
 // "KEY=VALUE" settings over the defaults. Errors: kBadInput with the keys that exist.
 base::Result<CardSettings> parse_card(const std::vector<std::string>& settings);
+// A device whose per-CPU maps have a copy for each of the card's cores, and for each processor of this machine.
+device::DeviceOptions device_options(uint32_t cores);
 // The keys with their meanings, for --help.
 std::string card_help();
 

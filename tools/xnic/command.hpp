@@ -37,6 +37,8 @@ struct RunOptions {
   uint64_t limit = 0;  // 0: none
   bool json = false;
   std::vector<std::string> card;  // KEY=VALUE of the hxdp card
+  std::string rate;               // of the packets that the card is offered; empty: back to back
+  uint32_t trace_cycles = 0;      // packets
 };
 int run(const RunOptions& options);
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <map>
 
+#include "arch/ebpf/map_types.hpp"
+#include "exec/sim/hxdp/engine.hpp"
 #include "xnic/job.hpp"
 
 namespace xnic::tools {
@@ -31,18 +33,36 @@ void tell(JobResult& result, std::string text) {
 
 using Contents = std::map<std::vector<uint8_t>, std::vector<uint8_t>>;
 
-Contents contents_of(exec::maps::Map& map) {
+// The copies of a per-CPU value as one: their sum, in words of 8 bytes.
+std::vector<uint8_t> sum_of_copies(const std::vector<uint8_t>& copies, uint32_t cpus) {
+  std::vector<uint8_t> sum(copies.size() / cpus);
+  for (size_t at = 0; at < copies.size(); at += 8) {
+    uint8_t* word = sum.data() + at % sum.size();
+    base::store(word, base::load<uint64_t>(word) + base::load<uint64_t>(copies.data() + at));
+  }
+  return sum;
+}
+
+Contents contents_of(exec::maps::Map& map, bool sum_copies) {
   Contents contents;
   std::vector<uint8_t> key(map.spec().key_size);
   std::vector<uint8_t> next(map.spec().key_size);
   std::vector<uint8_t> value(map.host_value_bytes());
+  const bool sum = sum_copies && arch::ebpf::is_percpu(map.spec().type);
   const void* previous = nullptr;
   while (!key.empty() && map.host_next_key(previous, next.data()) == 0) {
-    if (map.host_lookup(next.data(), value.data(), 0) == 0) contents[next] = value;
+    if (map.host_lookup(next.data(), value.data(), 0) == 0)
+      contents[next] = sum ? sum_of_copies(value, map.cpus()) : value;
     key.swap(next);
     previous = key.data();
   }
   return contents;
+}
+
+// On a card with several cores each has its own copy of per-CPU values.
+bool has_cores(Session& session) {
+  if (session.engine().name() != "hxdp") return false;
+  return static_cast<const exec::sim::hxdp::Hxdp&>(session.engine()).image().parameters.cores > 1;
 }
 
 }  // namespace
@@ -69,8 +89,9 @@ base::Result<void> compare_maps(Session& reference, Session& session, const std:
     const device::ObjectMap* right = session.object().find_map(left.name);
     if (right == nullptr)
       return base::make_error(base::ErrorKind::kBadInput, left.name, "map missing on one side of the comparison");
-    const Contents left_contents = contents_of(*left.map);
-    const Contents right_contents = contents_of(*right->map);
+    const bool sums = has_cores(reference) || has_cores(session);
+    const Contents left_contents = contents_of(*left.map, sums);
+    const Contents right_contents = contents_of(*right->map, sums);
     if (left_contents == right_contents) continue;
     ++result.maps_different;
     std::string text =

@@ -134,7 +134,9 @@ base::Result<void> print_changes(device::Device& device, const ExplainOptions& o
 }
 
 base::Result<int> explain_program(const ExplainOptions& options) {
-  device::Device device;
+  // print_changes() tries twice the cores.
+  XNIC_ASSIGN(const CardSettings settings, parse_card(options.card));
+  device::Device device(device_options(2 * settings.compile.parameters.cores));
   device::install_device(&device);
   XNIC_ASSIGN(const Measured now, measure(device, options, {}));
   const arch::hxdp::Parameters& p = now.image.parameters;

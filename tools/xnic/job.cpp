@@ -300,7 +300,7 @@ Result<JobResult> run_job(device::Device& device, const std::string& object, con
   }
   for (Session& session : sessions.list) XNIC_TRY(session.engine().pull_maps());
   for (size_t i = 0; i < sessions.list.size(); ++i) {
-    result.engines.push_back({sessions.names[i], sessions.list[i].engine().counters()});
+    result.engines.push_back({.engine = sessions.names[i], .counters = sessions.list[i].engine().counters()});
     if (result.reference.empty() || i == sessions.reference) continue;
     XNIC_TRY(compare_maps(sessions.list[sessions.reference], sessions.list[i],
                           sessions.names[sessions.reference] + " | " + sessions.names[i], result));

@@ -20,6 +20,9 @@ namespace xnic::tools {
 struct EngineResult {
   std::string engine;
   exec::EngineCounters counters;
+  // Of the hxdp card, when asked for: text for people, members for the JSON.
+  std::string card_text{};
+  std::shared_ptr<nlohmann::ordered_json> card_json{};
 };
 
 struct JobResult {

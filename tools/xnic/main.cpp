@@ -44,12 +44,18 @@ void add_run(CLI::App& app, RunOptions& options) {
       ->check(CLI::PositiveNumber);
   run->add_option("--limit", options.limit, "Stop after this many packets of each capture");
   run->add_option("--card", options.card, card_help());
+  run->add_option("--rate", options.rate,
+                  "Offer the packets to the hxdp card at a rate: 10Gbps (on the wire), 2.5Mpps, trace (the capture's "
+                  "time stamps), max (search the highest without loss)");
+  run->add_option("--trace-cycles", options.trace_cycles,
+                  "Show what the hxdp card does in each cycle of this many packets");
   run->add_flag("--json", options.json, "Machine-readable output (schema: docs/run-json.md)");
   run->footer(
       "Examples:\n"
       "  xnic run build/release/programs/xdp1.bpf.o --in data/traces/5_flows_64_bytes.pcap\n"
       "  xnic run fw.o --in a.pcap --engine interp --compare kernel      (kernel needs root)\n"
       "  xnic run fw.o --in a.pcap --engine interp,hxdp --compare interp --card lanes=8 --card cores=2\n"
+      "  xnic run fw.o --in imix.pcapng --engine hxdp --rate 10Gbps --card cores=4\n"
       "  xnic gen --flows 1000 --sizes imix | xnic run fw.o --in - --out after.pcapng\n"
       "  xnic run lb.o --in a.pcap --map vips=vips.json --dump-maps");
 }

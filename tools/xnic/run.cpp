@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `xnic run`: every program over every capture, then one table or one JSON document.
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,7 @@
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
 #include "xnic/job.hpp"
+#include "xnic/traffic.hpp"
 
 namespace xnic::tools {
 namespace {
@@ -47,6 +49,7 @@ std::string card_lines(const JobResult& result) {
         result.program, result.trace, engine.engine, static_cast<double>(time.clock_hz) / 1e6, time.rows,
         cycles_per_packet(engine.counters), packets_per_second(engine.counters) / 1e6,
         latency_ns(time, time.latency_p50_cycles), latency_ns(time, time.latency_p99_cycles));
+    text += engine.card_text;
     if (time.faults != 0) text += fmt::format("{}: {} packets aborted by the card\n", engine.engine, time.faults);
   }
   return text;
@@ -68,10 +71,84 @@ std::string remarks(const JobResult& result) {
   return text;
 }
 
+// The job with what --rate and --trace-cycles show of the card.
+base::Result<JobResult> run_on_card(device::Device& device, const std::string& program, const std::string& trace,
+                                    const RunOptions& options, std::optional<nic::port::PcapngWriter>& output,
+                                    nlohmann::ordered_json* maps, bool* is_sustained = nullptr) {
+  std::string text;
+  auto json = std::make_shared<nlohmann::ordered_json>(nlohmann::ordered_json::object());
+  const auto inspect = [&](Session& session) {
+    if (session.engine().name() != "hxdp") return;
+    const auto& engine = static_cast<const exec::sim::hxdp::Hxdp&>(session.engine());
+    if (!options.rate.empty()) {
+      text += traffic_line(engine) + "\n";
+      (*json)["traffic"] = traffic_json(engine);
+      if (is_sustained != nullptr) *is_sustained = sustained(engine.card()->counters().traffic);
+    }
+    if (options.trace_cycles != 0) {
+      text += cycle_table(engine);
+      (*json)["cycles"] = cycle_json(engine);
+    }
+  };
+  XNIC_ASSIGN(JobResult result, run_job(device, program, trace, options, output, maps, inspect));
+  for (EngineResult& engine : result.engines) {
+    if (engine.engine == "hxdp") engine.card_text = text, engine.card_json = json;
+  }
+  return result;
+}
+
+// Fewer would not fill a queue that is too slow.
+constexpr uint64_t kSearchPackets = 1000;
+
+// The highest rate on the wire that the card sustains, to a thousandth of it. Every trial has a card and maps of its
+// own.
+base::Result<uint64_t> search_rate(device::Device& device, const std::string& program, const std::string& trace,
+                                   const RunOptions& options, CardSettings settings) {
+  // Above what the port's bus takes in: short frames have 24 bytes on the wire that it does not see.
+  uint64_t too_high = settings.compile.parameters.clock_hz * settings.compile.parameters.frame_bytes * 8 * 4;
+  uint64_t good = 0;
+  std::optional<nic::port::PcapngWriter> no_output;
+  RunOptions quiet = options;
+  quiet.json = true;
+  quiet.trace_cycles = 0;
+  while (too_high - good > too_high / 1000 + 1) {
+    settings.card.traffic = {exec::sim::hxdp::Traffic::Kind::kBits, good + (too_high - good) / 2};
+    device::install_hxdp(settings.compile, settings.card);
+    bool is_good = false;
+    XNIC_ASSIGN(const JobResult trial, run_on_card(device, program, trace, quiet, no_output, nullptr, &is_good));
+    if (trial.engines[0].counters.packets < kSearchPackets)
+      return base::make_error(base::ErrorKind::kBadInput, "--rate max", "needs {} packets, {} has {}: see --repeat",
+                              kSearchPackets, trace, trial.engines[0].counters.packets);
+    (is_good ? good : too_high) = settings.card.traffic.rate;
+  }
+  return good;
+}
+
+base::Result<void> check_card_options(const RunOptions& options, const Rate& rate, const CardSettings& settings) {
+  const bool only_card = options.engines == std::vector<std::string>{"hxdp"} && options.compare.empty();
+  if (!options.rate.empty() && !only_card)
+    return base::make_error(base::ErrorKind::kBadInput, "--rate", "needs --engine hxdp alone: others lose no packets");
+  if (rate.traffic.kind == exec::sim::hxdp::Traffic::Kind::kTimestamps && options.repeat > 1)
+    return base::make_error(base::ErrorKind::kBadInput, "--rate trace", "a capture's time does not repeat");
+  if (rate.search && options.inputs == std::vector<std::string>{"-"})
+    return base::make_error(base::ErrorKind::kBadInput, "--rate max", "needs a file: it is read many times");
+  const bool has_card = std::ranges::find(options.engines, "hxdp") != options.engines.end();
+  if (options.trace_cycles != 0 && (!has_card || settings.compile.parameters.cores != 1))
+    return base::make_error(base::ErrorKind::kBadInput, "--trace-cycles", "needs --engine hxdp with one core");
+  return {};
+}
+
 base::Result<int> run_all(const RunOptions& options) {
-  device::Device device;
+  XNIC_ASSIGN(CardSettings settings, parse_card(options.card));
+  device::Device device(device_options(settings.compile.parameters.cores));
   device::install_device(&device);
-  XNIC_ASSIGN(const CardSettings settings, parse_card(options.card));
+  Rate rate;
+  if (!options.rate.empty()) {
+    XNIC_ASSIGN(rate, parse_rate(options.rate));
+  }
+  XNIC_TRY(check_card_options(options, rate, settings));
+  settings.card.traffic = rate.traffic;
+  settings.card.trace_packets = options.trace_cycles;
   device::install_hxdp(settings.compile, settings.card);
   device::install_native();
   std::optional<nic::port::PcapngWriter> output;
@@ -83,9 +160,16 @@ base::Result<int> run_all(const RunOptions& options) {
   nlohmann::ordered_json dumps = nlohmann::ordered_json::array();
   for (const std::string& program : options.programs) {
     for (const std::string& trace : options.inputs) {
+      if (rate.search) {
+        XNIC_ASSIGN(settings.card.traffic.rate, search_rate(device, program, trace, options, settings));
+        if (settings.card.traffic.rate == 0)
+          return base::make_error(base::ErrorKind::kBadInput, "--rate max",
+                                  "every rate loses packets: a packet is longer than the queue");
+        device::install_hxdp(settings.compile, settings.card);
+      }
       nlohmann::ordered_json maps;
       XNIC_ASSIGN(JobResult result,
-                  run_job(device, program, trace, options, output, options.dump_maps ? &maps : nullptr));
+                  run_on_card(device, program, trace, options, output, options.dump_maps ? &maps : nullptr));
       json.push_back(result_json(result));
       if (options.dump_maps && options.json) json.back()["maps"] = maps;
       if (options.dump_maps && !options.json)
@@ -167,6 +251,7 @@ nlohmann::ordered_json result_json(const JobResult& result) {
                               {"latency_p50_ns", latency_ns(time, time.latency_p50_cycles)},
                               {"latency_p99_ns", latency_ns(time, time.latency_p99_cycles)},
                               {"faults", time.faults}};
+    if (engine.card_json != nullptr) engines.back()["card"].update(*engine.card_json);
   }
   nlohmann::ordered_json json = {{"program", result.program}, {"trace", result.trace}, {"engines", engines}};
   if (!result.reference.empty()) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `xnic sweep`: the same program and packets on every combination of lanes, cores, frame bytes and clock. Each
 // combination is compiled and run anew, with maps of its own.
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -53,7 +54,9 @@ base::Result<exec::ModelledTime> measure(device::Device& device, const SweepOpti
 }
 
 base::Result<int> sweep_all(const SweepOptions& options) {
-  device::Device device;
+  uint32_t most_cores = 1;
+  for (uint32_t cores : options.cores) most_cores = std::max(most_cores, cores);
+  device::Device device(device_options(most_cores));
   device::install_device(&device);
   fmt::print("{}\n", options.csv ? "lanes,cores,frame_bytes,clock_mhz,rows,packets,cycles_per_packet,mpps,p50_ns,p99_ns"
                                  : "lanes cores frame  clock/MHz   rows  cycles/packet     Mpps    p50 ns    p99 ns");

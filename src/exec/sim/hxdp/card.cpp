@@ -7,6 +7,7 @@
 #include <deque>
 #include <limits>
 
+#include "arch/ebpf/map_types.hpp"
 #include "exec/sim/hxdp/flow.hpp"
 #include "exec/sim/hxdp/rules.hpp"
 
@@ -17,6 +18,7 @@ void LatencyHistogram::add(uint64_t cycles) {
   ++count_[std::min(cycles, kExact)];
   ++packets_;
   sum_ += cycles;
+  max_ = std::max(max_, cycles);
 }
 
 uint64_t LatencyHistogram::percentile(double percent) const {
@@ -34,16 +36,17 @@ struct Card::Worker {
   Worker(const FlatImage& image, const isa::Timing& timing) : core(image), timeline(timing) {}
   Core core;
   Timeline timeline;
-  std::vector<uint64_t> lane_ops;
+  ReadIns reads;  // given rates only
 
   // Several cores only.
-  struct Waiting {
-    size_t packet;
-    uint64_t ready;
+  struct Waiting : Timeline::Waiting {
+    size_t packet = 0;
+    uint64_t arrival = 0;
   };
   std::deque<Waiting> queue;
+  RunContext context;
   State state = State::kIdle;
-  size_t packet = 0;
+  Waiting now;
   Schedule schedule;
   uint64_t waited = 0;
   size_t touches = 0;  // of the run so far, those whose wait is counted
@@ -57,33 +60,111 @@ struct Card::Worker {
 base::Result<std::unique_ptr<Card>> Card::make(const isa::Image& image, std::shared_ptr<const LoadedProgram> program,
                                                const CardOptions& options) {
   XNIC_TRY(check_rules(image));
+  const uint32_t cores = image.parameters.cores;
+  for (const auto& map : program->maps) {
+    if (cores > 1 && arch::ebpf::is_percpu(map->spec().type) && map->cpus() < cores)
+      return base::make_error(base::ErrorKind::kUnsupported, image.program,
+                              "the per-CPU map {} has {} copies, the card {} cores", map->spec().name, map->cpus(),
+                              cores);
+  }
   XNIC_ASSIGN(FlatImage flat, decode(image, *program, options.timing));
   return std::unique_ptr<Card>(new Card(std::move(flat), std::move(program), options));
 }
 
 Card::Card(FlatImage image, std::shared_ptr<const LoadedProgram> program, const CardOptions& options)
-    : image_(std::move(image)), program_(std::move(program)), options_(options) {
+    : image_(std::move(image)),
+      program_(std::move(program)),
+      options_(options),
+      arrivals_(options.traffic, image_.parameters.clock_hz) {
   for (uint32_t i = 0; i < image_.parameters.cores; ++i)
     workers_.push_back(std::make_unique<Worker>(image_, options_.timing));
 }
 
 Card::~Card() = default;
 
-// The cycle in which a packet that the port brings next lies whole in the queue.
-uint64_t Card::arrive(uint32_t frames) { return port_free_ += frames; }
+uint32_t Card::frames_of(const packet::Packet& packet) const {
+  return (packet.size() + image_.parameters.frame_bytes - 1) / image_.parameters.frame_bytes;
+}
 
-void Card::account(const Schedule& schedule, const PacketRun& run) {
-  latency_.add(schedule.out_end - schedule.in_start + run.frames_in);
+uint64_t Card::arrival_of(const packet::Packet& packet) {
+  if (options_.traffic.kind == Traffic::Kind::kBackToBack) return 0;
+  ++traffic_.offered;
+  traffic_.wire_bits += 8 * (packet.size() + kWireBytes);
+  traffic_.most_frames = std::max(traffic_.most_frames, frames_of(packet));
+  return traffic_.last_arrival = arrivals_.next(packet.size(), packet.arrival_ns);
+}
+
+// Is there room for the packet? Back to back the port waits until there is.
+bool Card::admit(Worker& worker, uint64_t arrival, uint32_t frames) {
+  if (options_.traffic.kind == Traffic::Kind::kBackToBack) return true;
+  const bool running = worker.state != Worker::State::kIdle;
+  const uint64_t depth =
+      worker.reads.frames_left(arrival) + worker.timeline.frames_left(arrival, worker.queue, running);
+  traffic_.depths.push_back(static_cast<uint32_t>(depth));
+  if (depth + frames <= options_.timing.queue_frames) return true;
+  ++traffic_.lost;
+  return false;
+}
+
+// The cycle in which the packet lies whole in the queue.
+uint64_t Card::enqueue(uint64_t arrival, uint32_t frames) {
+  return port_free_ = std::max(arrival, port_free_) + frames;
+}
+
+void Card::account(const Schedule& schedule, const PacketRun& run, uint64_t arrival) {
+  const bool queued = options_.traffic.kind != Traffic::Kind::kBackToBack;
+  latency_.add(queued ? schedule.out_end - arrival : schedule.out_end - schedule.in_start + run.frames_in);
   elapsed_ = std::max(elapsed_, schedule.out_end);
   if (options_.keep_runs) runs_.push_back(run);
 }
 
+constexpr Verdict kLost{arch::ebpf::kXdpDrop, {}};
+
 void Card::run_one(Worker& worker, packet::Packet& packet, Verdict& verdict, const RunContext& context) {
+  const uint32_t frames = frames_of(packet);
+  const uint64_t arrival = arrival_of(packet);
+  if (!admit(worker, arrival, frames)) {
+    verdict = kLost;
+    return;
+  }
   Core& core = worker.core;
   core.begin(packet, context, helper_state_);
-  core.run_rows();
+  PacketTrace* trace = nullptr;
+  if (traces_.size() < options_.trace_packets) trace = &traces_.emplace_back();
+  trace == nullptr ? core.run_rows() : run_traced(worker, *trace);
   verdict = core.finish();
-  account(worker.timeline.place(core.run, arrive(core.run.frames_in), output_free_), core.run);
+  const uint64_t ready = enqueue(arrival, frames);
+  const Schedule schedule = worker.timeline.place(core.run, ready, output_free_);
+  if (trace != nullptr) finish_trace(schedule, core.run, *trace);
+  if (options_.traffic.kind != Traffic::Kind::kBackToBack) worker.reads.add(schedule.in_start, frames);
+  account(schedule, core.run, arrival);
+}
+
+// Cycles are those of the run until finish_trace() knows when it began.
+void Card::run_traced(Worker& worker, PacketTrace& trace) {
+  Core& core = worker.core;
+  for (bool goes_on = true; goes_on;) {
+    PacketTrace::RowRun& row = trace.rows.emplace_back();
+    row.row = core.row;
+    row.start = core.run.cycles;
+    goes_on = core.step();
+    row.cycles = core.run.cycles - row.start;
+  }
+}
+
+void Card::finish_trace(const Schedule& schedule, const PacketRun& run, PacketTrace& trace) {
+  trace.schedule = schedule;
+  trace.frames_in = run.frames_in;
+  trace.frames_out = run.frames_out;
+  uint64_t waited = 0;
+  size_t touch = 0;
+  for (PacketTrace::RowRun& row : trace.rows) {
+    const uint64_t relative = row.start;
+    row.start = schedule.run_start + relative + waited;
+    for (; touch < run.touches.size() && run.touches[touch].cycle == relative; ++touch)
+      row.wait += workers_[0]->timeline.wait(schedule, run.touches[touch], waited + row.wait);
+    waited += row.wait;
+  }
 }
 
 uint32_t Card::core_of(const packet::Packet& packet, uint64_t number) const {
@@ -93,12 +174,13 @@ uint32_t Card::core_of(const packet::Packet& packet, uint64_t number) const {
   return static_cast<uint32_t>(flow_hash(frame) % cores);
 }
 
-void Card::start(Worker& worker, std::span<packet::Packet> packets, const RunContext& context) {
-  const Worker::Waiting next = worker.queue.front();
+void Card::start(Worker& worker, std::span<packet::Packet> packets) {
+  worker.now = worker.queue.front();
   worker.queue.pop_front();
-  worker.packet = next.packet;
-  worker.core.begin(packets[next.packet], context, helper_state_);
-  worker.schedule = worker.timeline.begin(worker.core.run.frames_in, next.ready);
+  worker.core.begin(packets[worker.now.packet], worker.context, helper_state_);
+  worker.schedule = worker.timeline.begin(worker.core.run.frames_in, worker.now.ready);
+  if (options_.traffic.kind != Traffic::Kind::kBackToBack)
+    worker.reads.add(worker.schedule.in_start, worker.core.run.frames_in);
   worker.waited = 0;
   worker.touches = 0;
   worker.state = Worker::State::kRunning;
@@ -114,27 +196,39 @@ bool Card::advance(Worker& worker) {
 }
 
 void Card::leave(Worker& worker, std::span<Verdict> verdicts) {
-  verdicts[worker.packet] = worker.core.finish();
+  verdicts[worker.now.packet] = worker.core.finish();
   worker.timeline.end(worker.schedule, worker.core.run, worker.waited, output_free_);
-  account(worker.schedule, worker.core.run);
+  account(worker.schedule, worker.core.run, worker.now.arrival);
   worker.state = Worker::State::kIdle;
 }
 
 void Card::run_many(std::span<packet::Packet> packets, std::span<Verdict> verdicts, const RunContext& context) {
-  const uint32_t frame = image_.parameters.frame_bytes;
-  for (size_t i = 0; i < packets.size(); ++i) {
-    Worker& worker = *workers_[core_of(packets[i], packets_ + i)];
-    worker.queue.push_back({i, arrive((packets[i].size() + frame - 1) / frame)});
+  for (size_t core = 0; core < workers_.size(); ++core) {
+    workers_[core]->context = context;
+    workers_[core]->context.cpu = static_cast<uint32_t>(core);
   }
+  size_t next = 0;
+  uint64_t arrival = packets.empty() ? 0 : arrival_of(packets[0]);
   for (;;) {
     Worker* first = nullptr;
     for (const auto& worker : workers_) {
       if (first == nullptr || worker->clock() < first->clock()) first = worker.get();
     }
+    if (next < packets.size() && arrival <= first->clock()) {
+      Worker& worker = *workers_[core_of(packets[next], packets_ + next)];
+      const uint32_t frames = frames_of(packets[next]);
+      if (admit(worker, arrival, frames)) {
+        worker.queue.push_back({{enqueue(arrival, frames), frames}, next, arrival});
+      } else {
+        verdicts[next] = kLost;
+      }
+      if (++next < packets.size()) arrival = arrival_of(packets[next]);
+      continue;
+    }
     switch (first->state) {
       case Worker::State::kIdle:
         if (first->queue.empty()) return;
-        start(*first, packets, context);
+        start(*first, packets);
         break;
       case Worker::State::kRunning:
         if (!advance(*first)) first->state = Worker::State::kLeaving;
@@ -160,6 +254,7 @@ CardCounters Card::counters() const {
   counters.packets = packets_;
   counters.elapsed = elapsed_;
   counters.latency = latency_;
+  counters.traffic = traffic_;
   counters.rows.resize(image_.rows.size());
   counters.lane_ops.resize(image_.parameters.lanes);
   for (const auto& worker : workers_) {

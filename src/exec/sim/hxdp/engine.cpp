@@ -42,8 +42,10 @@ base::Result<void> Hxdp::run(std::span<packet::Packet> packets, std::span<Verdic
   CHECK(packets.size() == verdicts.size());
   if (card_ == nullptr) return base::make_error(base::ErrorKind::kBadInput, "hxdp", "no program is loaded");
   for (const packet::Packet& packet : packets) counters_.bytes += packet.size();
+  const uint64_t lost = card_->lost();
   card_->run(packets, verdicts, context);
   for (const Verdict& verdict : verdicts) ++counters_.actions[verdict.action()];
+  counters_.actions[arch::ebpf::kXdpDrop] -= card_->lost() - lost;  // lost is no decision of the program
   counters_.packets += packets.size();
   return {};
 }

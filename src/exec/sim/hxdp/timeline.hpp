@@ -4,6 +4,7 @@
 // other traffic without running the program again.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -46,6 +47,33 @@ class Timeline {
   Schedule begin(uint32_t frames_in, uint64_t ready);
   uint64_t wait(const Schedule& schedule, const Touch& touch, uint64_t waited) const;
   void end(Schedule& schedule, const PacketRun& run, uint64_t waited, uint64_t& output_free);
+
+  // Packets that wait for begin(), in order.
+  struct Waiting {
+    uint64_t ready = 0;
+    uint32_t frames = 0;
+  };
+  // Frames of them that are not read in at `cycle`. `running`: a packet has begun and not ended. Pre: everything that
+  // ends before `cycle` has been told.
+  template <class Queue>
+  uint64_t frames_left(uint64_t cycle, const Queue& queue, bool running) const {
+    uint64_t left = 0;
+    uint64_t bus_free = input_free_;
+    size_t ahead = running ? 1 : 0;  // buffers taken before this packet's turn
+    for (const Waiting& waiting : queue) {
+      uint64_t read = 0;
+      // Beyond the buffers, a packet needs one that is still in use.
+      if (ahead < buffer_free_.size()) {
+        const uint64_t buffer_free = buffer_free_[(buffer_ + ahead) % buffer_free_.size()];
+        const uint64_t in_start = std::max({waiting.ready, bus_free, buffer_free});
+        bus_free = in_start + waiting.frames;
+        if (cycle > in_start) read = std::min<uint64_t>(cycle - in_start, waiting.frames);
+      }
+      ++ahead;
+      left += waiting.frames - read;
+    }
+    return left;
+  }
 
   const CycleCounters& cycles() const { return cycles_; }
   uint64_t now() const { return core_free_; }  // end of the last run

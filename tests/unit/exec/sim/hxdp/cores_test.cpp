@@ -36,14 +36,14 @@ isa::Image counting_image(uint32_t cores) {
   return image;
 }
 
-std::shared_ptr<maps::Map> counters_map() {
+std::shared_ptr<maps::Map> counters_map(arch::ebpf::MapType type = arch::ebpf::kMapArray, uint32_t cpus = 1) {
   arch::ebpf::MapSpec spec;
-  spec.type = arch::ebpf::kMapArray;
+  spec.type = type;
   spec.key_size = 4;
   spec.value_size = 8;
   spec.max_entries = 16;
   int error = 0;
-  return maps::Map::create(spec, {}, error);
+  return maps::Map::create(spec, {.cpus = cpus}, error);
 }
 
 std::vector<uint64_t> values_of(maps::Map& map) {
@@ -85,6 +85,26 @@ TEST(HxdpCores, RoundRobinOnOneFlowLosesUpdatesTheSameWayEveryTime) {
   const Outcome two = run_on(2, Dispatch::kRoundRobin, 1);
   EXPECT_NE(two.values, one.values) << "read in one row and written in another, by two cores at once";
   EXPECT_EQ(two.values, run_on(2, Dispatch::kRoundRobin, 1).values);
+}
+
+TEST(HxdpCores, EachCoreHasItsCopyOfPerCpuValues) {
+  // The same read and write in two rows as above, on one flow; the marks are all 1 and the old value is not shifted.
+  isa::Image image = counting_image(2);
+  image.maps[0].type = arch::ebpf::kMapPercpuArray;
+  image.rows[3].lanes[0] = Nop{};
+  auto map = counters_map(arch::ebpf::kMapPercpuArray, 2);
+  CardOptions options;
+  options.dispatch = Dispatch::kRoundRobin;
+  Runner runner(image, options, {map});
+  runner.packets.resize(101);
+  for (packet::Packet& packet : runner.packets) packet.assign(udp_frame(3, 1));
+  runner.run_packets();
+  const uint32_t key = 3;
+  EXPECT_EQ(base::load<uint64_t>(map->lookup(&key, 0)), 51u);
+  EXPECT_EQ(base::load<uint64_t>(map->lookup(&key, 1)), 50u);
+  // A core without a copy would share another's.
+  Runner refused(image, options, {counters_map(arch::ebpf::kMapPercpuArray, 1)});
+  EXPECT_NE(refused.error.find("has 1 copies, the card 2 cores"), std::string::npos) << refused.error;
 }
 
 TEST(HxdpCores, AnAdditionInOneRowIsAtomicOnAnyNumberOfCores) {
