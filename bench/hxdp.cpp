@@ -66,6 +66,7 @@ constexpr Path kPaths[] = {
     {"parser_v6_qinq", "QinQ", nullptr, 0, 0, 0, 0, 0},
     {"changepoint_fixed", "decision", nullptr, 0, 0, 0, 0, 0},
     {"changepoint_double", "decision", nullptr, 0, 0, 0, 0, 0},
+    {"digits", "read", nullptr, 0, 0, 0, 0, 0},
     {"changepoint_stream", "split", "a step that splits begins the window", 0, 0, 0, 0, 0},
     {"changepoint_stream", "sample", "the next sample", 0, 0, 0, 0, 0},
     {"changepoint_sample", "sample", "the next sample", 0, 0, 0, 0, 0},

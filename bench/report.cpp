@@ -28,6 +28,7 @@ const std::map<std::string, std::string> kMainCase = {
     {"changepoint_fixed", "stock prices"},
     {"changepoint_sample", "a double"},
     {"changepoint_stream", "a double"},
+    {"digits", "random weights"},
     {"drop", "drops a datagram"},
     {"katran_lb", "a known TCP connection stays with its real"},
     {"katran_min", "a known flow goes to its real"},

@@ -6,6 +6,7 @@ import pathlib
 
 import balancer
 import changepoint
+import digits
 import filters
 import forwarding
 import small
@@ -15,7 +16,7 @@ SUITES = [
     forwarding.adjust_tail, forwarding.router_ipv4, forwarding.simple_firewall, forwarding.tx_ip_tunnel,
     forwarding.nat44, balancer.katran_lb, balancer.katran_min, filters.rate_limiter, filters.parser_v6_qinq,
     filters.syncookie, changepoint.changepoint_fixed, changepoint.changepoint_double,
-    changepoint.changepoint_stream, changepoint.changepoint_sample
+    changepoint.changepoint_stream, changepoint.changepoint_sample, digits.digits
 ]
 
 if __name__ == "__main__":
