@@ -163,6 +163,53 @@ TEST_F(NativeTest, RedirectsReachTheVerdict) {
   EXPECT_EQ(native.counters().actions[arch::ebpf::kXdpRedirect], 3u);
 }
 
+// Counts on an atomic counter that all workers share, on a copy of each CPU, and per address in a hash map.
+TEST_F(NativeTest, WorkersShareMaps) {
+  constexpr uint32_t kWorkers = 3, kRounds = 300, kBatch = 32;
+  MapSpec spec;
+  spec.type = arch::ebpf::kMapPercpuArray;
+  spec.key_size = 4;
+  spec.value_size = 8;
+  spec.max_entries = 1;
+  int error = 0;
+  const std::shared_ptr<Map> percpu = Map::create(spec, {.cpus = kWorkers}, error);
+  ASSERT_NE(percpu, nullptr);
+  const auto shared = make_map(arch::ebpf::kMapArray, 4, 8, 1);
+  const auto flows = make_map(arch::ebpf::kMapHash, 4, 8, 8);
+  const auto loaded = program(
+      "*(u32 *)(r10 -4) = 0\n *(u64 *)(r10 -16) = 0\n r6 = *(u32 *)(r1 +0)\n"
+      "r1 = map[0]\n r2 = r10\n r2 += -4\n call 1\n if r0 == 0 goto out\n r1 = 1\n lock *(u64 *)(r0 +0) += r1\n"
+      "r1 = map[1]\n r2 = r10\n r2 += -4\n call 1\n if r0 == 0 goto out\n r1 = *(u64 *)(r0 +0)\n r1 += 1\n"
+      "*(u64 *)(r0 +0) = r1\n r1 = *(u8 *)(r6 +0)\n *(u32 *)(r10 -4) = r1\n"
+      "r1 = map[2]\n r2 = r10\n r2 += -4\n r3 = r10\n r3 += -16\n r4 = 1\n call 2\n"
+      "r1 = map[2]\n r2 = r10\n r2 += -4\n call 1\n if r0 == 0 goto out\n r1 = 1\n lock *(u64 *)(r0 +0) += r1\n"
+      "r0 = 2\n exit\n out: r0 = 1\n exit",
+      {shared, percpu, flows});
+  std::atomic<uint32_t> passed{0};
+  std::vector<std::thread> workers;
+  for (uint32_t worker = 0; worker < kWorkers; ++worker) {
+    workers.emplace_back([&, worker] {
+      exec::native::Native native;
+      if (!native.load(loaded)) return;
+      std::vector<exec::packet::Packet> packets(kBatch);
+      std::vector<exec::Verdict> verdicts(kBatch);
+      for (uint8_t i = 0; i < kBatch; ++i) packets[i].assign(std::vector<uint8_t>(64, i % 8));
+      const exec::RunContext context{.clock = &clock_, .cpu = worker};
+      for (uint32_t round = 0; round < kRounds; ++round)
+        if (!native.run(packets, verdicts, context)) return;
+      passed += static_cast<uint32_t>(native.counters().actions[arch::ebpf::kXdpPass]);
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  const uint32_t zero = 0;
+  EXPECT_EQ(passed, kWorkers * kRounds * kBatch);
+  EXPECT_EQ(base::load<uint64_t>(shared->lookup(&zero, 0)), kWorkers * kRounds * kBatch);
+  for (uint32_t worker = 0; worker < kWorkers; ++worker)
+    EXPECT_EQ(base::load<uint64_t>(percpu->lookup(&zero, worker)), kRounds * kBatch);
+  for (uint32_t key = 0; key < 8; ++key)
+    EXPECT_EQ(base::load<uint64_t>(flows->lookup(&key, 0)), kWorkers * kRounds * kBatch / 8) << key;
+}
+
 TEST_F(NativeTest, WhatNoEngineRunsIsRefusedWithItsSlot) {
   exec::native::Native native;
   const auto refused = native.load(program("r0 = 0\n call 9999\n exit"));

@@ -40,12 +40,14 @@ uint64_t xnic_program(Run* run, Packet* packet);
 extern const uint32_t xnic_needs;
 
 void xnic_batch(Run* run, Packet* packets, uint64_t count, Verdict* verdicts) {
+  uint64_t bytes = 0;
+  uint64_t actions[5] = {};
   for (uint64_t i = 0; i < count; ++i) {
     Packet* packet = packets + i;
     if (i + 2 < count) __builtin_prefetch(packets[i + 2].data);
     run->packet = packet;
-    run->bytes += static_cast<uint64_t>(packet->data_end - packet->data);
-    for (const Packet::Fragment& fragment : packet->fragments) run->bytes += fragment.size;
+    bytes += static_cast<uint64_t>(packet->data_end - packet->data);
+    for (const Packet::Fragment& fragment : packet->fragments) bytes += fragment.size;
     if (xnic_needs & xnic::arch::native::kNeedsRedirect) run->redirect = {};
     if (xnic_needs & xnic::arch::native::kNeedsTailCalls) run->tail_calls = 0;
     if (xnic_needs & xnic::arch::native::kNeedsKeeping) {
@@ -53,12 +55,20 @@ void xnic_batch(Run* run, Packet* packets, uint64_t count, Verdict* verdicts) {
       run->lent.clear();
     }
     Verdict& verdict = verdicts[i];
-    verdict.code = static_cast<uint32_t>(xnic_program(run, packet));
+    const auto code = static_cast<uint32_t>(xnic_program(run, packet));
+    verdict.code = code;
     verdict.redirect = {};
-    if ((xnic_needs & xnic::arch::native::kNeedsRedirect) && verdict.code == xnic::arch::ebpf::kXdpRedirect)
-      verdict.redirect = run->redirect;
-    ++run->actions[verdict.action()];
+    if ((xnic_needs & xnic::arch::native::kNeedsRedirect) && code == xnic::arch::ebpf::kXdpRedirect) {
+      // Field by field, as they were written a moment ago: a wider load would have to wait for all of them.
+      verdict.redirect.kind = run->redirect.kind;
+      verdict.redirect.target = run->redirect.target;
+      verdict.redirect.map_id = run->redirect.map_id;
+      verdict.redirect.flags = run->redirect.flags;
+    }
+    ++actions[code <= xnic::arch::ebpf::kXdpRedirect ? code : xnic::arch::ebpf::kXdpAborted];
   }
+  run->bytes += bytes;
+  for (int i = 0; i < 5; ++i) run->actions[i] += actions[i];
 }
 
 // Maps.
