@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs run test test-hxdp test-changepoint demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs docs-hxdp run test test-hxdp test-changepoint demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
@@ -71,6 +71,10 @@ setup:
 ## docs: bring the generated tables of docs/ up to date
 docs: build
 	$(BUILD)/bin/tidy . --write
+
+## docs-hxdp: the table in docs/hxdp.md of what each compiler pass buys
+docs-hxdp: build
+	$(BUILD)/bin/hxdp_cases tests/programs $(BUILD)/programs/v2 --passes docs/hxdp.md
 
 ## lint: clang-tidy over the sources, format check, house rules
 lint: build

@@ -3,6 +3,10 @@
 // case took.
 //
 //   hxdp_cases CASES_DIR OBJECTS_DIR [PROGRAM]...
+//   hxdp_cases CASES_DIR OBJECTS_DIR --passes DOCUMENT
+//
+// --passes: how many rows one case of each program takes with every pass on, and with each pass off; as a table, put
+// into the document between the lines "<!-- passes -->" and "<!-- end of passes -->" (make docs-hxdp).
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -33,6 +37,26 @@ const base::Result<arch::hxdp::Image>& compiled(Images& images, const exec::Load
   return images.emplace(constants, compile::compile_hxdp(*loaded.program, *loaded.facts, options)).first->second;
 }
 
+struct CaseRun {
+  size_t image_rows = 0;
+  uint32_t path_rows = 0;
+};
+
+// The case on an image. Empty: as expected.
+std::string run_image(const arch::hxdp::Image& image, const exec::LoadedProgram& loaded,
+                      const nlohmann::ordered_json& test, RowRun& run) {
+  Rows rows(image, loaded);
+  exec::packet::Packet packet = packet_of(test);
+  const base::SystemClock clock;
+  uint64_t random_state = 1;
+  run = rows.run(packet, {.clock = &clock, .random_state = &random_state});
+  if (!run.fault.empty()) return run.fault;
+  if (run.verdict.code != verdict_code(test["verdict"])) return fmt::format("verdict {}", run.verdict.code);
+  const std::string wanted = test.contains("expect") ? test["expect"] : test["packet"];
+  if (packet.bytes() != from_hex(wanted)) return "the packet is not as expected";
+  return {};
+}
+
 // Empty: as expected.
 std::string run_case(device::Device& device, Images& images, const fs::path& path, const nlohmann::ordered_json& test) {
   auto object = load_case(device, path, test);
@@ -40,19 +64,29 @@ std::string run_case(device::Device& device, Images& images, const fs::path& pat
   const auto& loaded = *object->programs().at(0).loaded;
   const auto& image = compiled(images, loaded, test);
   if (!image) return image.error().message();
-  Rows rows(*image, loaded);
-  exec::packet::Packet packet = packet_of(test);
-  const base::SystemClock clock;
-  uint64_t random_state = 1;
-  const RowRun run = rows.run(packet, {.clock = &clock, .random_state = &random_state});
+  RowRun run;
+  const std::string wrong = run_image(*image, loaded, test, run);
   fmt::print("{:16} {:44} {:4} insns {:4} rows {:4} on the path {:5} operations\n", path.stem().stem().string(),
              test["name"].get<std::string>().substr(0, 44), loaded.program->insns.size(), image->rows.size(), run.rows,
              run.operations);
-  if (!run.fault.empty()) return run.fault;
-  if (run.verdict.code != verdict_code(test["verdict"])) return fmt::format("verdict {}", run.verdict.code);
-  const std::string wanted = test.contains("expect") ? test["expect"] : test["packet"];
-  if (packet.bytes() != from_hex(wanted)) return "the packet is not as expected";
-  return {};
+  return wrong;
+}
+
+// The case with passes off. Empty: as expected.
+std::string run_without(device::Device& device, const fs::path& path, const nlohmann::ordered_json& test,
+                        const std::vector<std::string>& off, CaseRun& figures) {
+  auto object = load_case(device, path, test);
+  if (!object) return object.error().message();
+  const auto& loaded = *object->programs().at(0).loaded;
+  compile::HxdpOptions options;
+  options.parameters.rows = arch::hxdp::kMaxRows;
+  options.off = off;
+  const auto image = compile::compile_hxdp(*loaded.program, *loaded.facts, options);
+  if (!image) return image.error().message();
+  RowRun run;
+  std::string wrong = run_image(*image, loaded, test, run);
+  figures = {image->rows.size(), run.rows};
+  return wrong;
 }
 
 int run_all(const fs::path& cases, const fs::path& objects, const std::set<std::string>& only) {
@@ -81,10 +115,66 @@ int run_all(const fs::path& cases, const fs::path& objects, const std::set<std::
   return failed == 0 && passed > 0 ? 0 : 1;
 }
 
+// Cases whose path the document states; of other programs the first.
+bool is_stated(const std::string& program, const nlohmann::ordered_json& test, size_t index) {
+  return program == "adjust_tail" ? test["name"] == "601 bytes are answered" : index == 0;
+}
+
+// "16 · 24": rows on the path, rows of the image.
+std::string cell(const CaseRun& run, const CaseRun& all) {
+  if (run.path_rows == all.path_rows && run.image_rows == all.image_rows) return "";
+  return fmt::format("{} · {}", run.path_rows, run.image_rows);
+}
+
+int write_passes(const fs::path& cases, const fs::path& objects, const fs::path& document) {
+  device::Device device;
+  device::install_device(&device);
+  std::string table = "| program: path | all on |", rule = "|---|---|";
+  for (const auto& pass : compile::hxdp_passes()) table += fmt::format(" {} |", pass.name), rule += "---|";
+  table += "\n" + rule + "\n";
+  std::set<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(cases)) {
+    if (entry.path().extension() == ".json") files.insert(entry.path());
+  }
+  int failed = 0;
+  for (const fs::path& file : files) {
+    std::ifstream in(file);
+    const auto json = nlohmann::ordered_json::parse(in);
+    const std::string program = json["program"];
+    for (size_t i = 0; i < json["cases"].size(); i++) {
+      const auto& test = json["cases"][i];
+      if (!is_stated(program, test, i)) continue;
+      CaseRun all;
+      failed += !run_without(device, objects / (program + ".bpf.o"), test, {}, all).empty();
+      table +=
+          fmt::format("| {}: {} | {} · {} |", program, test["name"].get<std::string>(), all.path_rows, all.image_rows);
+      for (const auto& pass : compile::hxdp_passes()) {
+        CaseRun without;
+        failed += !run_without(device, objects / (program + ".bpf.o"), test, {std::string(pass.name)}, without).empty();
+        table += fmt::format(" {} |", cell(without, all));
+      }
+      table += "\n";
+    }
+  }
+  device::install_device(nullptr);
+  std::ifstream in(document);
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  constexpr std::string_view kBegin = "<!-- passes -->\n", kEnd = "<!-- end of passes -->";
+  const size_t from = text.find(kBegin), to = text.find(kEnd);
+  if (failed != 0 || from == std::string::npos || to == std::string::npos) {
+    fmt::print("{} runs failed, or {} has no place for the table\n", failed, document.string());
+    return 1;
+  }
+  text.replace(from + kBegin.size(), to - from - kBegin.size(), table);
+  std::ofstream(document) << text;
+  return 0;
+}
+
 }  // namespace
 }  // namespace xnic::tests
 
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
+  if (argc == 5 && std::string(argv[3]) == "--passes") return xnic::tests::write_passes(argv[1], argv[2], argv[4]);
   return xnic::tests::run_all(argv[1], argv[2], {argv + 3, argv + argc});
 }
