@@ -42,6 +42,7 @@ arch::hxdp::Image empty_image(const arch::ebpf::Program& program, const arch::hx
 struct Effort {
   uint32_t growth;  // instructions that copies may add, in percent
   bool traces;      // operations move above branches, which keeps more values alive
+  bool trees;       // sums become trees, which keeps more values alive as well
 };
 
 // One compile; the image may have more rows than the machine holds.
@@ -60,6 +61,7 @@ base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program,
                               .profile = options.profile};
   XNIC_TRY(opt::lift(program, facts, lift, graph));
   if (pass.on("memory-additions")) opt::form_memory_additions(graph);
+  if (effort.trees && pass.on("reassociate")) opt::reassociate(graph);
   if (pass.on("checksums")) opt::form_checksums(graph);
   if (pass.on("merge-stores")) opt::merge_stores(graph);
   if (pass.on("dead-stores")) opt::remove_dead_stores(graph);
@@ -94,6 +96,7 @@ const std::vector<PassInfo>& hxdp_passes() {
       {"duplicate", "joins are split so that each path is optimised for itself"},
       {"bytes-arguments", "short keys and values go to helpers without the stack"},
       {"memory-additions", "load, add, store becomes one operation"},
+      {"reassociate", "chains of sums and of bitwise operations become trees"},
       {"checksums", "the folding steps of an Internet checksum become one operation"},
       {"merge-stores", "neighbouring copies and constants become one store, of 6 bytes too"},
       {"dead-stores", "stores to stack that nothing reads"},
@@ -122,15 +125,23 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& source, 
   const arch::ebpf::Facts& facts = expanded.facts;
   // Paths get their own copies as long as the instruction memory holds them, and operations move above branches as long
   // as registers and stack hold the values.
-  auto image = compile_once(program, facts, options, {options.growth, true}, statistics);
+  const auto once = [&](const Effort& effort) { return compile_once(program, facts, options, effort, statistics); };
+  auto image = once({options.growth, true, true});
+  // Trees that do not fit the registers cost more than they save.
+  HxdpStatistics of_chains;
+  auto chains = compile_once(program, facts, options, {options.growth, true, false}, &of_chains);
+  const bool trees = !chains || (image && image->rows.size() <= chains->rows.size());
+  if (!trees) {
+    image = std::move(chains);
+    if (statistics != nullptr) *statistics = of_chains;
+  }
   const auto fastest_rows = image ? uint32_t(image->rows.size()) : 0;
   for (uint32_t growth : {options.growth / 4, options.growth / 16, 0u}) {
     if (image ? image->rows.size() <= options.parameters.rows : image.error().kind != base::ErrorKind::kLimit) break;
-    auto smaller = compile_once(program, facts, options, {growth, true}, statistics);
+    auto smaller = once({growth, true, trees});
     if (smaller || !image) image = std::move(smaller);
   }
-  if (!image && image.error().kind == base::ErrorKind::kLimit)
-    image = compile_once(program, facts, options, {0, false}, statistics);
+  if (!image && image.error().kind == base::ErrorKind::kLimit) image = once({0, false, false});
   XNIC_TRY(image);
   image->source_insns = uint32_t(source.insns.size());
   if (statistics != nullptr) {

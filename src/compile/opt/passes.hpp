@@ -19,6 +19,9 @@ void form_memory_additions(Graph& graph);
 // Neighbouring stores that copy neighbouring bytes or write constants become one.
 void merge_stores(Graph& graph);
 
+// Chains of additions and of bitwise operations become trees of least height.
+void reassociate(Graph& graph);
+
 // The folding steps of an Internet checksum become one operation.
 void form_checksums(Graph& graph);
 
