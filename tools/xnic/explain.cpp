@@ -2,6 +2,7 @@
 // `xnic explain`: where a program's cycles go on the card, with their source lines, and what would help. What helps is
 // not guessed: each change is made, and the packets are run again.
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -84,6 +85,65 @@ void print_lanes(const Measured& m) {
   fmt::print("Lanes in use, by row run:{}; {:.2f} operations a row\n", lanes, all);
 }
 
+// C lines of a row's operations, each once.
+std::string source_of_row(const arch::hxdp::Image& image, uint32_t row) {
+  std::string source;
+  for (uint32_t slot : image.slots[row]) {
+    const auto* line = image.line_at(slot);
+    if (line == nullptr) continue;
+    const std::string text = fmt::format("{}: {}", line->line, line->text);
+    if (source.find(text) == std::string::npos) source += (source.empty() ? "" : "  /  ") + text;
+  }
+  return source;
+}
+
+// Why the work of a row could not be done in the row before it, as the rules of the machine see it.
+enum Reason : size_t { kResult, kHelper, kLanes, kOrder, kEntered, kReasons };
+
+Reason reason_of(const arch::hxdp::Image& image, uint32_t row) {
+  using namespace arch::hxdp;
+  if (row == 0) return kEntered;
+  const Bundle &before = image.rows[row - 1], &bundle = image.rows[row];
+  uint32_t written = 0, read = 0, used = 0;
+  bool called = false, calls = false, leaves = false;
+  for (uint32_t lane = 0; lane < image.parameters.lanes; lane++) {
+    if (const int dst = written_register(before.lanes[lane]); dst >= 0) written |= 1u << dst;
+    read |= read_registers(bundle.lanes[lane], image.call_sites);
+    used += !is_nop(before.lanes[lane]);
+    called |= is_call(before.lanes[lane]);
+    calls |= is_call(bundle.lanes[lane]);
+    leaves |= ends_row(before.lanes[lane]);
+  }
+  if (leaves) return kEntered;
+  if (written & read) return kResult;
+  if (called && calls) return kHelper;
+  return used == image.parameters.lanes ? kLanes : kOrder;
+}
+
+void print_reasons(const Measured& m) {
+  constexpr const char* kWords[kReasons] = {
+      "a result of the row before is needed", "one helper call a row", "all lanes of the row before are in use",
+      "order of effects and branches, registers", "entered by a branch or at the start"};
+  const auto packets = static_cast<double>(m.counters.packets);
+  std::array<uint64_t, kReasons> visits{};
+  std::vector<std::pair<uint64_t, uint32_t>> chain;
+  for (uint32_t row = 0; row < m.image.rows.size(); row++) {
+    const uint64_t count = m.counters.rows[row].visits;
+    const Reason reason = reason_of(m.image, row);
+    visits[reason] += count;
+    if (reason == kResult && count != 0) chain.push_back({count, row});
+  }
+  fmt::print("Why rows follow each other: (rows per packet)\n");
+  for (size_t i = 0; i < kReasons; i++) {
+    if (visits[i] != 0) fmt::print("  {:<42}{:>9.2f}\n", kWords[i], static_cast<double>(visits[i]) / packets);
+  }
+  std::stable_sort(chain.begin(), chain.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  if (chain.size() > kHotRows) chain.resize(kHotRows);
+  std::sort(chain.begin(), chain.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (!chain.empty()) fmt::print("Rows that wait for a result (row, source):\n");
+  for (const auto& [count, row] : chain) fmt::print("  {:>4}  {}\n", row, source_of_row(m.image, row));
+}
+
 void print_hot_rows(const Measured& m) {
   std::vector<uint32_t> order(m.counters.rows.size());
   std::iota(order.begin(), order.end(), 0u);
@@ -92,15 +152,8 @@ void print_hot_rows(const Measured& m) {
   fmt::print("Rows that cost most (cycles per packet, row, source):\n");
   for (size_t i = 0; i < std::min(order.size(), kHotRows) && cost(order[i]) != 0; ++i) {
     const uint32_t row = order[i];
-    std::string source;
-    for (uint32_t slot : m.image.slots[row]) {
-      const auto* line = m.image.line_at(slot);
-      if (line == nullptr) continue;
-      const std::string text = fmt::format("{}: {}", line->line, line->text);
-      if (source.find(text) == std::string::npos) source += (source.empty() ? "" : "  /  ") + text;
-    }
     fmt::print("  {:>6.2f}  {:>4}  {}\n", static_cast<double>(cost(row)) / static_cast<double>(m.counters.packets), row,
-               source);
+               source_of_row(m.image, row));
   }
 }
 
@@ -158,6 +211,7 @@ base::Result<int> explain_program(const ExplainOptions& options) {
   }
   print_causes(now);
   print_lanes(now);
+  print_reasons(now);
   print_hot_rows(now);
   XNIC_TRY(print_changes(device, options, now));
   return kExitOk;
