@@ -27,6 +27,8 @@ SEED ?= 1
 test-nightly: build
 	$(BUILD)/bin/diff_random --programs 100000 --seed $(SEED) --save $(BUILD)
 	$(BUILD)/bin/diff_soundness --programs 20000 --seed $(SEED) --save $(BUILD)
+	XNIC_CACHE=off $(BUILD)/bin/diff_random --engine native --programs 20000 --seed $(SEED) --save $(BUILD)
+	$(BUILD)/bin/diff_programs tests/programs $(BUILD)/programs --engine native --packets 10000000 --seed $(SEED)
 
 ## test-hxdp: the hXDP compiler and card against the interpreter at length: every width, each pass off; HXDP_PACKETS a setting
 HXDP_PACKETS ?= 100000
