@@ -14,6 +14,8 @@ inline std::string reason_of(const std::string& log) {
     const size_t end = std::min(log.find('\n', at), log.size());
     const std::string line = log.substr(at, end - at);
     if (!line.empty() && !line.starts_with("processed ") && !line.starts_with(": ")) reason = line;
+    // The kernel says what it means above two states, of which the log's end may hold but the second.
+    if (line.starts_with("old state: ")) reason = "infinite loop detected";
     at = end + 1;
   }
   std::string general;
