@@ -2,6 +2,7 @@
 // Parameters go into the object's read-only data before it is loaded; the structs below are its layout.
 #include "changepoint/stream_card.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -38,7 +39,7 @@ base::Result<void> set_parameters(const device::GlobalData& data, const StreamPa
 }  // namespace
 
 base::Result<StreamCard> StreamCard::open(const std::string& path, const std::string& engine,
-                                          const StreamParameters& parameters, uint32_t queues) {
+                                          const StreamParameters& parameters, uint32_t queues, uint32_t cores) {
   using base::ErrorKind;
   const uint64_t window = uint64_t(parameters.step) * parameters.window_steps;
   if (window == 0 || window > 1024 || parameters.window_steps > 8)
@@ -52,7 +53,7 @@ base::Result<StreamCard> StreamCard::open(const std::string& path, const std::st
     return base::make_error(ErrorKind::kUnsupported, engine, "has maps of its own, so it is one queue");
   StreamCard card;
   device::DeviceOptions options;
-  options.cpus = queues;
+  options.cpus = std::max(queues, cores);  // copies of per-CPU maps
   card.device_ = std::make_unique<device::Device>(options);
   device::LoadOptions load;
   load.set_global_data = [&](const device::GlobalData& data) { return set_parameters(data, parameters); };

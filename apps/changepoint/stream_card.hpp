@@ -25,9 +25,9 @@ struct StreamResult {
 class StreamCard {
  public:
   // Loads the object with these parameters. Errors: of loader and engine; kUnsupported for an engine with maps of its
-  // own (kernel) when there is more than one queue.
+  // own (kernel) when there is more than one queue. `cores`: of an hXDP card, which has one queue here.
   static base::Result<StreamCard> open(const std::string& path, const std::string& engine,
-                                       const StreamParameters& parameters, uint32_t queues);
+                                       const StreamParameters& parameters, uint32_t queues, uint32_t cores = 1);
   // Runs packets that came through a queue; `answers` has one for each. Different queues may run at the same time.
   base::Result<void> run(uint32_t queue, std::span<const StreamPacket> packets, std::vector<StreamAnswer>& answers);
   // Over all processors. Not while packets run. Errors: kIo (kernel).

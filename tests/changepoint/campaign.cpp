@@ -92,8 +92,14 @@ class Sender {
             answers[i].variance, static_cast<int>(wanted.tag), wanted.far, wanted.mean, wanted.variance);
     }
     batch_.clear();
+    collect();
+  }
+
+ public:
+  // Compares what the ring buffer holds for this queue; what it holds for others waits for them. Under the lock, and
+  // once more when all threads have ended: a record that another core was still writing may have stood in front.
+  void collect() {
     if (campaign_.engine == "kernel") return;
-    // What other queues have not compared yet waits for them.
     card_.drain([&](const StreamResult& r) { pending().push_back(r); });
     std::erase_if(pending(), [&](const StreamResult& r) {
       if (r.stream % campaign_.queues != queue_) return false;
@@ -106,6 +112,7 @@ class Sender {
     });
   }
 
+ private:
   // Results that the ring buffer brought for queues that have yet to look; under the lock.
   std::vector<StreamResult>& pending() { return *pending_; }
 
@@ -127,7 +134,7 @@ class Sender {
 
 CampaignResult run_campaign(const Campaign& campaign) {
   CampaignResult all;
-  auto card = StreamCard::open(campaign.object, campaign.engine, campaign.parameters, campaign.queues);
+  auto card = StreamCard::open(campaign.object, campaign.engine, campaign.parameters, campaign.queues, campaign.cores);
   if (!card) {
     all.error = card.error().message();
     return all;
@@ -142,6 +149,7 @@ CampaignResult run_campaign(const Campaign& campaign) {
   }
   for (auto& sender : senders) threads.emplace_back([&sender] { sender->run(); });
   for (auto& thread : threads) thread.join();
+  for (const auto& sender : senders) sender->collect();
   for (const auto& sender : senders) {
     const CampaignResult& r = sender->result;
     all.sent += r.sent, all.lost += r.lost, all.different += r.different, all.results += r.results;

@@ -13,6 +13,7 @@ struct Campaign {
   std::string engine = "interp";
   StreamParameters parameters;
   uint32_t queues = 1;  // a thread each
+  uint32_t cores = 1;   // of an hXDP card; the caller installs it so
   uint32_t streams = 100;
   uint32_t samples = 2000;
   uint32_t loss_per_mille = 0;

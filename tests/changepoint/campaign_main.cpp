@@ -26,9 +26,14 @@ int main(int argc, char** argv) {
   app.add_option("--late", c.late_per_mille, "Per mille delayed too long")->check(CLI::Range(0, 1000));
   app.add_option("--duplicates", c.duplicate_per_mille, "Per mille sent twice")->check(CLI::Range(0, 1000));
   app.add_option("--seed", c.seed, "Other series, other losses")->capture_default_str();
+  app.add_option("--cores", c.cores, "Cores of the hXDP card; packets go to them by flow")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64));
   CLI11_PARSE(app, argc, argv);
   if (sampling) c.parameters.kind = StreamKind::kSampling;
-  xnic::device::install_hxdp();
+  xnic::compile::HxdpOptions hxdp;
+  hxdp.parameters.cores = c.cores;
+  xnic::device::install_hxdp(hxdp);
   xnic::device::install_native();
   const auto start = std::chrono::steady_clock::now();
   const CampaignResult r = run_campaign(c);

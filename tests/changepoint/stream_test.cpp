@@ -164,6 +164,18 @@ TEST(ChangepointCampaign, four_queues_lose_and_reorder_and_are_still_equal) {
   expect_equal(campaign);
 }
 
+// Rows of the four cores interleave; the dispatcher keeps a stream's packets on one of them.
+TEST(ChangepointCampaign, four_cores_of_the_hxdp_card_are_still_equal) {
+  compile::HxdpOptions options;
+  options.parameters.cores = 4;
+  device::install_hxdp(options);
+  Campaign campaign{.object = kSums, .engine = "hxdp", .parameters = {}};
+  campaign.cores = 4, campaign.streams = 24, campaign.samples = 1600;
+  campaign.loss_per_mille = 10, campaign.reorder_per_mille = 20, campaign.duplicate_per_mille = 5;
+  expect_equal(campaign);
+  device::install_hxdp();
+}
+
 TEST(ChangepointCampaign, sampling_answers_as_the_plain_computation) {
   device::install_hxdp();
   device::install_native();
