@@ -10,26 +10,17 @@
 namespace xnic::compile::prove {
 
 namespace {
-constexpr uint32_t kBranchMs = 2000;  // for a question whose answer only saves work
-constexpr uint32_t kFirstMs = 400;    // for a question that can still be parted
+constexpr uint64_t kBranchEffort = 30'000;    // for a question whose answer only saves work
+constexpr uint64_t kFirstEffort = 1'000'000;  // for a question that can still be parted
 constexpr int kMostSplits = 12;
+constexpr size_t kMostConditions = 32;
 constexpr uint64_t kPacketShown = 256;
 }  // namespace
 
 Judge::Judge(const Setting& setting, const ProveOptions& options, ProofReport& report)
-    : s_(setting),
-      options_(options),
-      report_(report),
-      solver_(setting.terms),
-      start_(std::chrono::steady_clock::now()) {}
+    : s_(setting), options_(options), report_(report), questions_(setting.terms, options) {}
 
-bool Judge::out_of_time() const { return options_.mode == ProofMode::kFull && budget_ms() == 0; }
-
-uint32_t Judge::budget_ms() const {
-  const auto from = options_.mode == ProofMode::kRegions ? region_start_ : start_;
-  const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - from);
-  return uint64_t(spent.count()) >= options_.timeout_ms ? 0 : options_.timeout_ms - uint32_t(spent.count());
-}
+bool Judge::out_of_budget() const { return options_.mode == ProofMode::kFull && questions_.effort_left() == 0; }
 
 Term Judge::reduce(const Path& path, Term t) {
   std::unordered_map<Term, Term> cache;
@@ -41,24 +32,15 @@ int Judge::decide(Path& path, Term condition) {
   if (const int known = path.decide(terms, condition); known >= 0) return known;
   const Term reduced = reduce(path, condition);
   if (const int known = path.decide(terms, reduced); known >= 0) return known;
-  auto [it, fresh] = answers_.try_emplace({path.literals(), reduced}, -1);
-  if (fresh) {
-    std::vector<Term> all = path.literals();
-    region_start_ = std::chrono::steady_clock::now();
-    const auto ask = [&](Term last) {
-      all.push_back(last);
-      const auto answer = solver_.check(all, std::min(kBranchMs, budget_ms()));
-      all.pop_back();
-      return answer;
-    };
-    const bool cannot = ask(reduced) == Solver::Answer::kUnsat;
-    const bool must = ask(terms.negate(reduced)) == Solver::Answer::kUnsat;
-    it->second = cannot && must ? 2 : cannot ? 0 : must ? 1 : -1;
-  }
-  const int answer = it->second;
-  if (answer == 1) path.assume(terms, reduced), path.assume(terms, condition);
-  if (answer == 0) path.assume(terms, terms.negate(reduced)), path.assume(terms, terms.negate(condition));
-  return answer;
+  questions_.begin_region();
+  const auto holds = [&](Term is) {
+    if (questions_.possible(path, terms.negate(is), kBranchEffort) != Solver::Answer::kUnsat) return false;
+    path.assume(terms, is);
+    return true;
+  };
+  if (holds(reduced)) return path.assume(terms, condition), 1;
+  if (holds(terms.negate(reduced))) return path.assume(terms, terms.negate(condition)), 0;
+  return -1;
 }
 
 ProofRegion& Judge::region(const Product& at, arch::ebpf::Slot slot, const std::string& what) {
@@ -76,21 +58,31 @@ ProofRegion& Judge::region(const Product& at, arch::ebpf::Slot slot, const std::
 
 // Joined paths give large conditional values, and checksums over them are hard for a solver, while each way alone is
 // easy. So a question is parted: conjunctions into their parts, and, when the solver takes long, by a condition in it.
-Solver::Answer Judge::refute(const Path& path, Term condition, int splits) {
+Solver::Answer Judge::refute(Path& path, Term condition, int splits) {
   Terms& terms = s_.terms;
   const Term reduced = reduce(path, condition);
   if (path.decide(terms, reduced) == 1) return Solver::Answer::kUnsat;
   const Node n = terms.node(reduced);
+  if (n.kind == Kind::kNot && terms.node(n.args[0]).kind == Kind::kOr) {
+    const std::vector<Term> parts = terms.node(n.args[0]).args;
+    const auto first = refute(path, terms.negate(parts[0]), splits);
+    return first == Solver::Answer::kUnsat ? refute(path, terms.negate(parts[1]), splits) : first;
+  }
   if (n.kind == Kind::kAnd && n.width == 1) {
     const auto first = refute(path, n.args[0], splits);
     return first == Solver::Answer::kUnsat ? refute(path, n.args[1], splits) : first;
   }
-  std::vector<Term> all = path.literals();
-  all.push_back(terms.negate(reduced));
-  const Term way = splits > 0 ? condition_in(reduced) : ~Term{0};
+  // Conditions of conditional values that the path decides, speculative loads among them.
+  const std::vector<Term> conditions = conditions_in(reduced);
+  bool settled = false;
+  for (Term c : conditions) settled |= decide(path, c) >= 0;
+  if (settled) return refute(path, reduced, splits);
+  if (!sharpen(path)) return Solver::Answer::kUnsat;
+  const Term way = splits > 0 && !conditions.empty() ? conditions[0] : ~Term{0};
   const bool last = way == ~Term{0};
-  const auto answer = solver_.check(all, last ? budget_ms() : std::min(kFirstMs, budget_ms()));
-  if (answer != Solver::Answer::kUnknown || last || budget_ms() == 0) return answer;
+  auto answer = questions_.possible(path, terms.negate(reduced), last ? options_.effort : kFirstEffort);
+  if (answer == Solver::Answer::kSat) answer = questions_.possible_in_full(path, terms.negate(reduced));
+  if (answer != Solver::Answer::kUnknown || last || questions_.effort_left() == 0) return answer;
   for (Term side : {way, terms.negate(way)}) {
     Path part = path;
     part.assume(terms, side);
@@ -99,25 +91,40 @@ Solver::Answer Judge::refute(const Path& path, Term condition, int splits) {
   return Solver::Answer::kUnsat;
 }
 
-// The condition of the first conditional value in the term, breadth first; ~0 if there is none.
-Term Judge::condition_in(Term t) const {
-  std::vector<Term> queue = {t};
+// Literals were assumed when less was known: adds what they say by now. False when that cannot be.
+bool Judge::sharpen(Path& path) {
+  Terms& terms = s_.terms;
+  for (Term literal : std::vector<Term>(path.literals())) {
+    const Term atom = terms.node(literal).kind == Kind::kNot ? terms.node(literal).args[0] : literal;
+    std::unordered_map<Term, Term> cache;
+    const auto others = [&](Term c) { return c == literal || c == atom ? -1 : path.decide(terms, c, 0); };
+    const Term sharp = terms.rewrite(literal, others, cache);
+    if (sharp == terms.falsity()) return false;
+    if (sharp != literal && sharp != terms.truth()) path.assume(terms, sharp);
+  }
+  return true;
+}
+
+// The conditions of conditional values in the term, the outermost first; at most kMostConditions.
+std::vector<Term> Judge::conditions_in(Term t) const {
+  std::vector<Term> queue = {t}, out;
   std::unordered_set<Term> seen = {t};
-  for (size_t i = 0; i < queue.size(); i++) {
+  for (size_t i = 0; i < queue.size() && out.size() < kMostConditions; i++) {
     const Node& n = s_.terms.node(queue[i]);
-    if (n.kind == Kind::kIte) return n.args[0];
+    if (n.kind == Kind::kIte && std::find(out.begin(), out.end(), n.args[0]) == out.end()) out.push_back(n.args[0]);
     for (Term arg : n.args) {
       if (seen.insert(arg).second) queue.push_back(arg);
     }
   }
-  return ~Term{0};
+  return out;
 }
 
 bool Judge::require(const Product& at, arch::ebpf::Slot slot, Term condition, const std::string& what,
                     const std::string& otherwise) {
   ProofRegion& r = region(at, slot, what);
-  region_start_ = std::chrono::steady_clock::now();
-  switch (refute(at.path, condition, kMostSplits)) {
+  questions_.begin_region();
+  Path path = at.path;
+  switch (refute(path, condition, kMostSplits)) {
     case Solver::Answer::kUnsat:
       return true;
     case Solver::Answer::kSat:
@@ -126,7 +133,7 @@ bool Judge::require(const Product& at, arch::ebpf::Slot slot, Term condition, co
       refuted_ = true;
       return false;
     case Solver::Answer::kUnknown:
-      undecided(at, slot, what, fmt::format("not decided in time: {}", otherwise));
+      undecided(at, slot, what, fmt::format("not decided within the effort: {}", otherwise));
       return false;
   }
   return false;
@@ -142,11 +149,11 @@ void Judge::undecided(const Product& at, arch::ebpf::Slot slot, const std::strin
 Counterexample Judge::counterexample() {
   Counterexample c;
   Terms& terms = s_.terms;
-  c.length = solver_.value(entry.length);
+  c.length = questions_.value(entry.length);
   for (uint64_t i = 0; i < std::min(c.length, kPacketShown); i++)
-    c.packet.push_back(uint8_t(solver_.value(read(terms, entry.packet, terms.plus(entry.data, i), 1))));
+    c.packet.push_back(uint8_t(questions_.value(read(terms, entry.packet, terms.plus(entry.data, i), 1))));
   const auto context = [&](uint64_t offset) {
-    return solver_.value(read(terms, s_.context_bytes, terms.plus(s_.context, offset), 4));
+    return questions_.value(read(terms, s_.context_bytes, terms.plus(s_.context, offset), 4));
   };
   c.values.emplace_back("ingress_ifindex", context(12));
   c.values.emplace_back("rx_queue_index", context(16));
@@ -154,7 +161,8 @@ Counterexample Judge::counterexample() {
     const Node& n = terms.node(t);
     if (n.kind != Kind::kSymbol || terms.is_pointer(t)) continue;
     const std::string name = terms.name(t);
-    if (!name.starts_with("clobbered") && !name.starts_with("nowhere")) c.values.emplace_back(name, solver_.value(t));
+    if (!name.starts_with("clobbered") && !name.starts_with("nowhere"))
+      c.values.emplace_back(name, questions_.value(t));
   }
   return c;
 }

@@ -94,6 +94,10 @@ Path Path::join(Terms& terms, const Path& a, const Path& b, Term& guard) {
     auto& mine = out.bounds_.try_emplace(term, low, high).first->second;
     mine = {std::max(mine.first, low), std::min(mine.second, high)};
   }
+  for (const Path* path : {&a, &b}) {
+    const size_t few = std::min(path->witnesses.size(), kMostWitnesses / 2);
+    out.witnesses.insert(out.witnesses.end(), path->witnesses.begin(), path->witnesses.begin() + ptrdiff_t(few));
+  }
   return out;
 }
 

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exploration. A state is a place of both machines and a path. States wait ordered by the bytecode's place (reverse
 // postorder, callers' places first), then the row's, so that all ways to a join are there before the first goes on;
-// those at one place become one, with conditional values. Loops go around until their condition is decided.
+// those at one place may become one (join.cpp). Loops go around until their condition is decided.
 #include "compile/prove/prove.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 
 #include "arch/ebpf/context.hpp"
 #include "arch/ebpf/map_types.hpp"
 #include "base/check.hpp"
+#include "compile/prove/join.hpp"
 #include "compile/prove/prover.hpp"
 
 namespace xnic::compile::prove {
@@ -80,7 +82,7 @@ using Key = std::pair<std::vector<uint32_t>, uint32_t>;
 class Explorer {
  public:
   Explorer(Setting& setting, const ProveOptions& options, ProofReport& report)
-      : s_(setting), options_(options), report_(report), judge_(setting, options, report) {
+      : s_(setting), options_(options), report_(report), judge_(setting, options, report), joiner_(setting) {
     std::vector<uint32_t> roots = {0};
     for (const Subprogram& sub : s_.program.subprograms) roots.push_back(sub.first);
     slots_ = order_of(s_.program.insns.size(), roots, [&](uint32_t n) { return next_slots(s_.program, n); });
@@ -100,12 +102,12 @@ class Explorer {
     while (!waiting_.empty()) {
       std::vector<Product> here = std::move(waiting_.begin()->second);
       waiting_.erase(waiting_.begin());
-      join(here);
+      joiner_.join(here);
       for (Product& p : here) {
         if (options_.mode == ProofMode::kFull && judge_.refuted()) return;
-        if (judge_.out_of_time() || ++report_.states > options_.max_states) {
+        if (judge_.out_of_budget() || ++report_.states > options_.max_states) {
           judge_.undecided(p, p.bytecode.slot, "path",
-                           judge_.out_of_time() ? "the time is up" : "too many states: a loop without a bound?");
+                           judge_.out_of_budget() ? "the budget is spent" : "too many states: a loop without a bound?");
           if (options_.mode == ProofMode::kFull) return;
           continue;
         }
@@ -118,6 +120,7 @@ class Explorer {
     }
   }
   uint64_t checks() const { return judge_.checks(); }
+  uint64_t effort() const { return judge_.effort(); }
 
  private:
   void push(Product p) {
@@ -132,53 +135,11 @@ class Explorer {
     waiting_[key].push_back(std::move(p));
   }
 
-  bool joinable(const Product& a, const Product& b) const {
-    const auto same_world = [](const World& x, const World& y) { return x.data == y.data; };
-    const auto same_frames = [&] {
-      return std::equal(a.bytecode.frames.begin(), a.bytecode.frames.end(), b.bytecode.frames.begin(),
-                        b.bytecode.frames.end(), [](const Frame& x, const Frame& y) { return x.call == y.call; });
-    };
-    return a.bytecode.done == b.bytecode.done && a.core.done == b.core.done && a.bytecode.slot == b.bytecode.slot &&
-           a.core.row == b.core.row && a.pending == b.pending && same_frames() &&
-           same_world(a.bytecode.world, b.bytecode.world) && same_world(a.core.world, b.core.world);
-  }
-
-  void join(std::vector<Product>& all) {
-    for (size_t i = 0; i < all.size(); i++) {
-      for (size_t j = i + 1; j < all.size();) {
-        if (!joinable(all[i], all[j])) {
-          j++;
-          continue;
-        }
-        join_into(all[i], all[j]);
-        all.erase(all.begin() + ptrdiff_t(j));
-      }
-    }
-  }
-
-  void join_into(Product& a, const Product& b) {
-    Terms& t = s_.terms;
-    Term guard;
-    a.path = Path::join(t, a.path, b.path, guard);
-    const auto term = [&](Term& x, Term y) { x = t.ite(guard, x, y); };
-    const auto memory = [&](Memory& x, const Memory& y) { x = either(t, guard, x, y); };
-    const auto world = [&](World& x, const World& y) {
-      memory(x.packet, y.packet), memory(x.heap, y.heap);
-      term(x.length, y.length), term(x.meta, y.meta);
-      for (size_t m = 0; m < x.values.size(); m++) memory(x.values[m], y.values[m]), term(x.versions[m], y.versions[m]);
-    };
-    for (size_t r = 0; r < a.bytecode.regs.size(); r++) term(a.bytecode.regs[r], b.bytecode.regs[r]);
-    for (size_t r = 0; r < a.core.regs.size(); r++) term(a.core.regs[r], b.core.regs[r]);
-    for (size_t f = 0; f < a.bytecode.frames.size(); f++) {
-      for (size_t r = 0; r < 4; r++) term(a.bytecode.frames[f].saved[r], b.bytecode.frames[f].saved[r]);
-    }
-    if (a.bytecode.done) term(a.bytecode.verdict, b.bytecode.verdict);
-    if (a.core.done) term(a.core.verdict, b.core.verdict);
-    memory(a.bytecode.stack, b.bytecode.stack), memory(a.core.stack, b.core.stack);
-    world(a.bytecode.world, b.bytecode.world), world(a.core.world, b.core.world);
-  }
-
   void fork(Product p, Term condition, const auto& taken, const auto& not_taken) {
+    if (const int known = judge_.decide(p.path, condition); known >= 0) {
+      known ? taken(p) : not_taken(p);
+      return settle(std::move(p));
+    }
     Product other = p;
     p.path.assume(s_.terms, condition);
     other.path.assume(s_.terms, s_.terms.negate(condition));
@@ -191,7 +152,7 @@ class Explorer {
   void settle(Product p) {
     try {
       const Advance core = advance(s_, judge_, p, [&](hxdp::Row row) { return held(p, row, 1); });
-      if (core.why != Advance::Why::kFailed && core.why != Advance::Why::kImpossible) push(std::move(p));
+      if (core.why != Advance::Why::kFailed) push(std::move(p));
     } catch (const GiveUp& give_up) {
       judge_.undecided(p, p.bytecode.slot, "path", give_up.why);
     }
@@ -205,7 +166,7 @@ class Explorer {
   void explore(Product& p) {
     while (true) {
       const Advance core = advance(s_, judge_, p, [&](hxdp::Row row) { return held(p, row, 0); });
-      if (core.why == Advance::Why::kFailed || core.why == Advance::Why::kImpossible) return;
+      if (core.why == Advance::Why::kFailed) return;
       if (p.bytecode.done) {
         if (core.why == Advance::Why::kDone) return finish(p);
         const auto stay = [](Product&) {};
@@ -220,7 +181,7 @@ class Explorer {
               p, way.condition, [&](Product& q) { q.bytecode.slot = way.taken; },
               [&](Product& q) { q.bytecode.slot = way.next; });
         }
-        if (judge_.out_of_time()) throw GiveUp{"out of time"};
+        if (judge_.out_of_budget()) throw GiveUp{"the budget is spent"};
       } while (!p.bytecode.done && !is_join(p.bytecode.slot));
       if (!p.bytecode.done) return settle(std::move(p));
     }
@@ -253,6 +214,7 @@ class Explorer {
   const ProveOptions& options_;
   ProofReport& report_;
   Judge judge_;
+  Joiner joiner_;
   Order slots_, rows_;
   std::vector<uint32_t> anchors_;  // by row: place of the first bytecode that it does; only a hint
   std::map<Key, std::vector<Product>> waiting_;
@@ -292,6 +254,7 @@ Product entry_state(const Setting& s) {
   p.core.regs.fill(t.constant(64, 0));
   p.bytecode.regs[1] = s.context;
   p.bytecode.regs[10] = s.frames[0];
+  for (uint64_t seed = 1; seed <= 3; seed++) p.path.witnesses.push_back(std::make_shared<Model>(seed));
   return p;
 }
 
@@ -307,6 +270,7 @@ ProofReport prove(const Program& program, const Facts& facts, const hxdp::Image&
   Explorer explorer(setting, options, report);
   explorer.run(entry_state(setting));
   report.solver_checks = explorer.checks();
+  report.effort = explorer.effort();
   // A proof in which no path ends shows nothing.
   if (std::none_of(report.regions.begin(), report.regions.end(),
                    [](const ProofRegion& r) { return r.what.starts_with("exit") || r.status != ProofStatus::kProved; }))

@@ -33,13 +33,16 @@ namespace xnic::compile::prove {
 
 enum class ProofMode : uint8_t {
   kOff,
-  kRegions,  // timeout_ms for each region; goes on after a region that failed
-  kFull,     // timeout_ms for the whole proof; ends at the first failure
+  kRegions,  // the budget for each region; goes on after a region that failed
+  kFull,     // the budget for the whole proof; ends at the first failure
 };
 
 struct ProveOptions {
   ProofMode mode = ProofMode::kFull;
-  uint32_t timeout_ms = 60'000;
+  // The budget: steps of the solver, so that what is proved here is proved on a slower machine as well, and as a
+  // second fence the time.
+  uint64_t effort = 200'000'000;
+  uint64_t timeout_ms = 300'000;
   uint64_t max_states = 200'000;  // points of both machines visited
 };
 
@@ -68,6 +71,7 @@ struct ProofReport {
   std::vector<ProofRegion> regions;
   uint64_t states = 0;
   uint64_t solver_checks = 0;
+  uint64_t effort = 0;
   uint64_t time_ms = 0;
   // "proved (12 regions, 85 states, 3 questions, 210 ms)" or the failed regions, one line each.
   std::string summary() const;

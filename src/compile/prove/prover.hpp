@@ -2,12 +2,11 @@
 // The insides of prove(): questions with their answers, the core's rows, and the exploration.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <optional>
 
 #include "compile/prove/prove.hpp"
-#include "compile/prove/solver.hpp"
+#include "compile/prove/questions.hpp"
 #include "compile/prove/state.hpp"
 
 namespace xnic::compile::prove {
@@ -16,15 +15,16 @@ namespace xnic::compile::prove {
 class Judge {
  public:
   Judge(const Setting& setting, const ProveOptions& options, ProofReport& report);
-  // As Path::decide, with the solver's help. 2: the path itself is impossible.
+  // As Path::decide, with a little help of the solver. On a path that cannot be taken, any answer.
   int decide(Path& path, Term condition);
   // The condition must hold on the path. False when it does not, or nobody knows: the region says so.
   bool require(const Product& at, arch::ebpf::Slot slot, Term condition, const std::string& what,
                const std::string& otherwise);
   void undecided(const Product& at, arch::ebpf::Slot slot, const std::string& what, const std::string& why);
   bool refuted() const { return refuted_; }
-  bool out_of_time() const;
-  uint64_t checks() const { return solver_.checks(); }
+  bool out_of_budget() const;
+  uint64_t checks() const { return questions_.checks(); }
+  uint64_t effort() const { return questions_.effort(); }
   // Names of the entry state, for counterexamples.
   World entry;
 
@@ -32,29 +32,26 @@ class Judge {
   ProofRegion& region(const Product& at, arch::ebpf::Slot slot, const std::string& what);
   Counterexample counterexample();
   // Is there an input on the path for which the condition does not hold?
-  Solver::Answer refute(const Path& path, Term condition, int splits);
-  Term condition_in(Term t) const;
-  uint32_t budget_ms() const;
+  Solver::Answer refute(Path& path, Term condition, int splits);
+  std::vector<Term> conditions_in(Term t) const;
+  bool sharpen(Path& path);
   Term reduce(const Path& path, Term t);
 
   const Setting& s_;
   const ProveOptions& options_;
   ProofReport& report_;
-  Solver solver_;
-  std::map<std::pair<std::vector<Term>, Term>, int> answers_;
-  std::chrono::steady_clock::time_point start_, region_start_;
+  Questions questions_;
   bool refuted_ = false;
 };
 
 // rows.cpp. Runs the core as far as the path decides.
 struct Advance {
   enum class Why : uint8_t {
-    kDone,        // at an exit
-    kBranch,      // `condition` is not decided
-    kEvent,       // a call that the bytecode has not come to
-    kHeld,        // at a row where it is to wait for the bytecode
-    kFailed,      // the report says why
-    kImpossible,  // the path cannot be taken
+    kDone,    // at an exit
+    kBranch,  // `condition` is not decided
+    kEvent,   // a call that the bytecode has not come to
+    kHeld,    // at a row where it is to wait for the bytecode
+    kFailed,  // the report says why
   };
   Why why;
   Term condition = 0;

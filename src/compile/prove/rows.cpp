@@ -285,7 +285,6 @@ struct RowStepper {
         continue;
       }
       const int known = judge.decide(p.path, condition);
-      if (known == 2) return Advance{Advance::Why::kImpossible};
       if (known < 0) return Advance{Advance::Why::kBranch, condition};
       if (known == 1) {
         end = lane;
@@ -326,7 +325,7 @@ struct RowStepper {
 Advance advance(const Setting& s, Judge& judge, Product& state, const std::function<bool(Row)>& hold) {
   while (!state.core.done) {
     if (state.core.row >= s.image.rows.size()) throw GiveUp{"the image runs past its end"};
-    if (judge.out_of_time()) throw GiveUp{"out of time"};
+    if (judge.out_of_budget()) throw GiveUp{"the budget is spent"};
     if (hold(state.core.row)) return {Advance::Why::kHeld};
     RowStepper stepper{s, judge, state, state.core};
     if (auto stop = stepper.run()) return *stop;

@@ -7,26 +7,60 @@
 #include <fmt/format.h>
 #include <z3++.h>
 
+#include <algorithm>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/check.hpp"
 
 namespace xnic::compile::prove {
 
+namespace {
+constexpr uint64_t kSmallEffort = 100'000;
+constexpr unsigned kCoreUses = 100;  // then a new core: what it learned is in the way of other questions
+}  // namespace
+
 struct Solver::State {
   const Terms& terms;
   z3::context context;
-  std::unordered_map<Term, z3::expr> lowered;
+  bool loose = false;
+  std::unordered_map<Term, z3::expr> limits;  // of unknowns of the loose reading
+  std::unordered_map<Term, z3::expr> lowered_by[2];
   std::unordered_map<std::string, z3::func_decl> functions;
-  std::unordered_map<std::string, unsigned> objects;
   std::optional<z3::model> model;
 
+  std::optional<z3::solver> core;
+  unsigned core_uses = 0;
+
   explicit State(const Terms& t) : terms(t) {}
+
+  z3::solver& small_core() {
+    if (!core || ++core_uses > kCoreUses) core.emplace(context, z3::solver::simple()), core_uses = 0;
+    return *core;
+  }
+
+  // Steps of all solvers of the context so far.
+  static uint64_t count(const z3::stats& statistics) {
+    for (unsigned i = 0; i < statistics.size(); i++) {
+      if (statistics.key(i) == "rlimit count") return statistics.uint_value(i);
+    }
+    return 0;
+  }
 
   z3::expr number(unsigned width, uint64_t value) { return context.bv_val(value, width); }
   z3::expr truth(const z3::expr& c) { return z3::ite(c, number(1, 1), number(1, 0)); }
   z3::expr holds(Term t) { return lower(t) == number(1, 1); }
+
+  // The same value for the same term and no other: what makes it one is left out.
+  z3::expr unknown(Term t, const Node& n) {
+    const bool pointer = terms.is_pointer(t);
+    const z3::expr low = context.bv_const(fmt::format("unknown {}", t).c_str(), pointer ? 28 : n.width);
+    if (pointer) return z3::concat(z3::concat(number(16, terms.object_number(t)), low), number(20, 0));
+    if (const uint64_t most = terms.upper_bound(t); most < mask_of(n.width))
+      limits.emplace(t, z3::ule(low, number(n.width, most)));
+    return low;
+  }
 
   z3::expr call(const std::string& name, unsigned width, const z3::expr_vector& args) {
     std::string key = fmt::format("{}/{}", name, width);
@@ -42,14 +76,30 @@ struct Solver::State {
   }
 
   z3::expr lower(Term t) {
+    auto& lowered = lowered_by[loose];
     if (auto it = lowered.find(t); it != lowered.end()) return it->second;
     const Node& n = terms.node(t);
     z3::expr_vector args(context);
+    if (loose && terms.is_opaque(t)) return lowered.emplace(t, unknown(t, n)).first->second;
     for (Term arg : n.args) args.push_back(lower(arg));
     z3::expr out = build(t, n, args);
     CHECK(out.get_sort().bv_size() == n.width);
     lowered.emplace(t, out);
     return out;
+  }
+
+  // The limits of the unknowns in the conditions.
+  void limit(z3::solver& solver, std::span<const Term> conditions) {
+    std::unordered_set<Term> seen;
+    std::vector<Term> stack(conditions.begin(), conditions.end());
+    while (!stack.empty()) {
+      const Term t = stack.back();
+      stack.pop_back();
+      if (!seen.insert(t).second) continue;
+      if (auto it = limits.find(t); it != limits.end()) solver.add(it->second);
+      const auto& args = terms.node(t).args;
+      stack.insert(stack.end(), args.begin(), args.end());
+    }
   }
 
   z3::expr build(Term t, const Node& n, const z3::expr_vector& a) {
@@ -63,9 +113,7 @@ struct Solver::State {
         const z3::expr low = n.kind == Kind::kSymbol ? context.bv_const(terms.name(t).c_str(), pointer ? 28 : n.width)
                                                      : call(terms.name(t), pointer ? 28 : n.width, a);
         if (!pointer) return low;
-        const auto number_of = objects.try_emplace(terms.name(t), unsigned(objects.size()) + 1).first->second;
-        CHECK(number_of < 0x7fff);
-        return z3::concat(z3::concat(number(16, number_of), low), number(20, 0));
+        return z3::concat(z3::concat(number(16, terms.object_number(t)), low), number(20, 0));
       }
       case Kind::kByte:
         return call(fmt::format("memory{}", n.value), 8, a);
@@ -74,6 +122,14 @@ struct Solver::State {
         for (size_t i = 0; i < n.args.size(); i++)
           sum = sum + (n.coefs[i] == 1 ? arg(i) : number(n.width, n.coefs[i]) * arg(i));
         return sum;
+      }
+      case Kind::kFold: {
+        z3::expr sum = number(64, n.value);
+        for (size_t i = 0; i < n.args.size(); i++)
+          sum = sum + z3::zext(arg(i), 64 - terms.width(n.args[i])) * number(64, n.coefs[i]);
+        // Below 2^64, 2^49, 2^34, 2^19, 0x10007; then at most 0xffff.
+        for (int i = 0; i < 5; i++) sum = (sum & number(64, 0xffff)) + z3::lshr(sum, number(64, 16));
+        return sum.extract(15, 0);
       }
       case Kind::kMul:
         return arg(0) * arg(1);
@@ -122,27 +178,40 @@ struct Solver::State {
 Solver::Solver(const Terms& terms) : state_(std::make_unique<State>(terms)) {}
 Solver::~Solver() = default;
 
-Solver::Answer Solver::check(std::span<const Term> conditions, uint32_t timeout_ms) {
+Solver::Answer Solver::check(std::span<const Term> conditions, Reading reading, uint64_t effort, uint64_t timeout_ms) {
   checks_++;
+  state_->loose = reading == Reading::kLoose;
   state_->model.reset();
   try {
-    z3::solver solver(state_->context, "QF_UFBV");
-    z3::params params(state_->context);
-    params.set("timeout", timeout_ms);
-    solver.set(params);
-    for (Term condition : conditions) solver.add(state_->holds(condition));
-    switch (solver.check()) {
-      case z3::unsat:
-        return Answer::kUnsat;
-      case z3::sat:
-        state_->model = solver.get_model();
-        return Answer::kSat;
-      default:
-        return Answer::kUnknown;
+    // Z3's incremental core answers a small question sooner than its tactics are set up.
+    if (state_->loose && effort <= kSmallEffort) {
+      z3::solver& core = state_->small_core();
+      core.push();
+      const Answer answer = ask(core, conditions, effort, timeout_ms);
+      core.pop();
+      return answer;
     }
+    z3::solver solver(state_->context, state_->loose ? "QF_BV" : "QF_UFBV");
+    return ask(solver, conditions, effort, timeout_ms);
   } catch (const z3::exception&) {
     return Answer::kUnknown;  // out of memory, or cancelled
   }
+}
+
+Solver::Answer Solver::ask(z3::solver& solver, std::span<const Term> conditions, uint64_t effort, uint64_t timeout_ms) {
+  z3::params params(state_->context);
+  constexpr uint64_t kMost = ~0u - 1;
+  params.set("rlimit", unsigned(std::min(effort, kMost)));
+  params.set("timeout", unsigned(std::min(timeout_ms, kMost)));
+  solver.set(params);
+  for (Term condition : conditions) solver.add(state_->holds(condition));
+  if (state_->loose) state_->limit(solver, conditions);
+  const z3::check_result result = solver.check();
+  spent_ = std::max(spent_, state_->count(solver.statistics()));
+  if (result == z3::unsat) return Answer::kUnsat;
+  if (result == z3::unknown) return Answer::kUnknown;
+  state_->model = solver.get_model();
+  return Answer::kSat;
 }
 
 uint64_t Solver::value(Term t) {

@@ -14,6 +14,7 @@
 #include "arch/ebpf/program.hpp"
 #include "arch/hxdp/image.hpp"
 #include "compile/prove/memory.hpp"
+#include "compile/prove/model.hpp"
 #include "compile/prove/term.hpp"
 
 namespace xnic::compile::prove {
@@ -37,6 +38,8 @@ struct World {
   Memory heap;                 // memory from helpers, values of maps inside maps
 };
 
+inline constexpr size_t kMostWitnesses = 8;
+
 // What holds on the way here: literals, and bounds of terms compared with constants.
 class Path {
  public:
@@ -47,6 +50,8 @@ class Path {
   const std::vector<Term>& literals() const { return literals_; }
   // The path that is `a` or `b`; `guard` is true on a and false on b.
   static Path join(Terms& terms, const Path& a, const Path& b, Term& guard);
+  // Inputs that are likely to take the path: some may not.
+  std::vector<std::shared_ptr<Model>> witnesses;
 
  private:
   std::vector<Term> literals_;

@@ -46,18 +46,18 @@ Term Terms::fresh(unsigned width, const std::string& name) {
   names_.push_back(fmt::format("{}#{}", name, index));
   return intern({Kind::kSymbol, uint8_t(width), index});
 }
-Term Terms::pointer(const std::string& name, int64_t tag) {
-  const Term t = fresh(64, name);
+Term Terms::pointer(const std::string& name, int64_t tag) { return tagged(fresh(64, name), tag); }
+Term Terms::tagged(Term t, int64_t tag) {
   tags_[t] = tag;
+  objects_.try_emplace(nodes_[t].value, objects_.size() + 1);
+  CHECK(objects_.size() < 0x7fff);
   return t;
 }
 Term Terms::apply(unsigned width, const std::string& function, const std::vector<Term>& args) {
   return intern({Kind::kApply, uint8_t(width), name_index(function), args});
 }
 Term Terms::pointer_apply(const std::string& function, const std::vector<Term>& args, int64_t tag) {
-  const Term t = apply(64, function, args);
-  tags_[t] = tag;
-  return t;
+  return tagged(apply(64, function, args), tag);
 }
 Term Terms::byte(uint32_t memory, Term address) { return intern({Kind::kByte, 8, memory, {address}}); }
 
@@ -67,6 +67,9 @@ Term Terms::make_sum(unsigned width, uint64_t constant, std::vector<std::pair<Te
   constant &= mask;
   if (parts.empty()) return this->constant(width, constant);
   if (constant == 0 && parts.size() == 1 && parts[0].second == 1) return parts[0].first;
+  if (width == 16 && parts.size() > 1) {
+    if (const Term checksum = folded_sum(parts, constant); checksum != ~Term{0}) return checksum;
+  }
   // A lone power of two is a shift, a sum of parts that share no bit a concatenation.
   if (parts.size() == 1 && constant == 0 && (parts[0].second & (parts[0].second - 1)) == 0) {
     const unsigned by = unsigned(__builtin_ctzll(parts[0].second));
@@ -143,6 +146,22 @@ Term Terms::divide(Kind kind, Term a, Term b) {
   return intern({kind, uint8_t(w), 0, {a, b}});
 }
 
+bool Terms::is_opaque(Term t) const {
+  switch (nodes_[t].kind) {
+    case Kind::kByte:
+    case Kind::kApply:
+    case Kind::kFold:
+    case Kind::kMul:
+    case Kind::kUdiv:
+    case Kind::kUrem:
+    case Kind::kSdiv:
+    case Kind::kSrem:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Term Terms::concat(std::vector<Term> parts) {
   std::vector<Term> flat;
   const auto push = [&](Term t) {
@@ -150,6 +169,18 @@ Term Terms::concat(std::vector<Term> parts) {
       const Node high = nodes_[flat.back()], low = nodes_[t];
       if (high.kind == Kind::kConst && low.kind == Kind::kConst) {
         flat.back() = constant(unsigned(high.width) + low.width, high.value << (low.width & 63) | low.value);
+        return;
+      }
+      // A choice of constants stays one: shifts by it and comparisons with it are choices too.
+      const auto chosen = [&](const Node& n) {
+        return n.kind == Kind::kIte && is_const(n.args[1]) && is_const(n.args[2]);
+      };
+      if (high.kind == Kind::kConst && chosen(low)) {
+        flat.back() = ite(low.args[0], concat({flat.back(), low.args[1]}), concat({flat.back(), low.args[2]}));
+        return;
+      }
+      if (low.kind == Kind::kConst && chosen(high)) {
+        flat.back() = ite(high.args[0], concat({high.args[1], t}), concat({high.args[2], t}));
         return;
       }
       const auto slice = [&](Term x, const Node& n) {
@@ -247,6 +278,22 @@ Term Terms::sext(Term t, unsigned w) {
   return intern({Kind::kSext, uint8_t(w), 0, {t}});
 }
 
+// The object that both addresses lie in, or ~0. An address that is chosen by a condition is then the object plus a
+// chosen offset, and can be compared like any other.
+Term Terms::common_object(Term a, Term b) const {
+  const auto object = [&](Term t) {
+    if (is_pointer(t)) return t;
+    const Node& n = nodes_[t];
+    if (n.kind != Kind::kSum) return ~Term{0};
+    for (size_t i = 0; i < n.args.size(); i++) {
+      if (n.coefs[i] == 1 && is_pointer(n.args[i])) return n.args[i];
+    }
+    return ~Term{0};
+  };
+  const Term of_a = object(a);
+  return of_a != ~Term{0} && of_a == object(b) ? of_a : ~Term{0};
+}
+
 Term Terms::ite(Term c, Term a, Term b) {
   CHECK(width(a) == width(b) && width(c) == 1);
   if (is_const(c)) return value(c) ? a : b;
@@ -256,6 +303,7 @@ Term Terms::ite(Term c, Term a, Term b) {
     if (is_const(a)) return value(a) ? either(c, b) : both(negate(c), b);
     if (is_const(b)) return value(b) ? either(negate(c), a) : both(c, a);
   }
+  if (const Term base = common_object(a, b); base != ~Term{0}) return add(base, ite(c, sub(a, base), sub(b, base)));
   if (nodes_[a].kind == Kind::kIte && nodes_[a].args[0] == c) return ite(c, nodes_[a].args[1], b);
   if (nodes_[b].kind == Kind::kIte && nodes_[b].args[0] == c) return ite(c, a, nodes_[b].args[2]);
   return intern({Kind::kIte, uint8_t(width(a)), 0, {c, a, b}});
@@ -279,12 +327,20 @@ uint64_t Terms::find_bound(Term t) const {
       const Node& high = nodes_[n.args[0]];
       const unsigned rest = n.width - high.width;
       const uint64_t top = high.kind == Kind::kConst ? high.value : upper_bound(n.args[0]);
-      return rest >= 64 ? mask : (top << rest | mask_of(rest)) & mask;
+      const uint64_t low = n.args.size() == 2 ? upper_bound(n.args[1]) : mask_of(rest);
+      return rest >= 64 ? mask : (top << rest | low) & mask;
     }
+    case Kind::kExtract:
+      return std::min(mask, upper_bound(n.args[0]) >> n.value);
     case Kind::kIte:
       return std::max(upper_bound(n.args[1]), upper_bound(n.args[2]));
     case Kind::kAnd:
       return std::min(upper_bound(n.args[0]), upper_bound(n.args[1]));
+    case Kind::kOr:
+    case Kind::kXor: {
+      const uint64_t either = upper_bound(n.args[0]) | upper_bound(n.args[1]);
+      return either ? mask_of(64 - unsigned(__builtin_clzll(either))) : 0;
+    }
     case Kind::kUrem:
       return is_const(n.args[1]) && value(n.args[1]) ? value(n.args[1]) - 1 : mask;
     case Kind::kUdiv:
@@ -312,6 +368,9 @@ Term Terms::rewrite(Term t, const std::function<int(Term)>& known, std::unordere
     std::vector<Term> args = n.args;
     for (Term& arg : args) arg = rewrite(arg, known, cache);
     if (args != n.args) result = rebuild(n, args);
+    if (result != t && n.width == 1 && !is_const(result)) {
+      if (truth = known(result); truth >= 0) result = truth ? true_ : false_;
+    }
     if (auto tag = tags_.find(t); tag != tags_.end()) tags_.emplace(result, tag->second);
   }
   cache[t] = result;
@@ -324,6 +383,11 @@ Term Terms::rebuild(const Node& n, const std::vector<Term>& args) {
       Term sum = constant(n.width, n.value);
       for (size_t i = 0; i < args.size(); i++) sum = linear(sum, 1, args[i], n.coefs[i], 0);
       return sum;
+    }
+    case Kind::kFold: {
+      Term sum = constant(64, n.value);
+      for (size_t i = 0; i < args.size(); i++) sum = linear(sum, 1, zext(args[i], 64), n.coefs[i], 0);
+      return fold(sum);
     }
     case Kind::kMul:
       return mul(args[0], args[1]);
@@ -366,9 +430,9 @@ Term Terms::rebuild(const Node& n, const std::vector<Term>& args) {
 
 std::string Terms::to_text(Term t, int depth) const {
   const Node& n = nodes_[t];
-  static constexpr const char* kNames[] = {"const", "sym",    "byte",    "apply", "+",   "*",  "/",  "%",
-                                           "s/",    "s%",     "&",       "|",     "^",   "!",  "<<", ">>",
-                                           "s>>",   "concat", "extract", "sext",  "ite", "==", "<",  "s<"};
+  static constexpr const char* kNames[] = {"const",  "sym",     "byte", "apply", "+",  "fold", "*",  "/",  "%",
+                                           "s/",     "s%",      "&",    "|",     "^",  "!",    "<<", ">>", "s>>",
+                                           "concat", "extract", "sext", "ite",   "==", "<",    "s<"};
   if (n.kind == Kind::kConst) return fmt::format("{:#x}", n.value);
   if (n.kind == Kind::kSymbol) return name(t);
   if (depth == 0) return "…";

@@ -3,7 +3,8 @@
 // equalities that a proof needs are equalities of ids and no solver is asked.
 //
 // Normal form. Sums are linear: constant + coefficients times terms. Constant shifts, masks, zero extensions and byte
-// swaps become concatenations of slices; slices are pushed down to what they slice. Disjoint parts put together by or,
+// swaps become concatenations of slices; slices are pushed down to what they slice. Internet checksums become one node
+// however they were folded. Disjoint parts put together by or,
 // xor or add become a concatenation. Comparisons have the constant on the right. Conditional values with a constant
 // arm give up to their context. Every rule is an equality of bit-vectors (term_test.cpp checks them by evaluation); two
 // use an assumption besides: addresses made of pointer() plus small offsets do not wrap, and two objects are the same
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -26,6 +28,7 @@ enum class Kind : uint8_t {
   kByte,    // byte of memory `value` at args[0]; width 8
   kApply,   // function `value` of args
   kSum,     // value + sum of coefs[i] * args[i]
+  kFold,    // width 16: the one's complement sum of value + coefs[i] * args[i], as natural numbers (term_fold.cpp)
   kMul,
   kUdiv,  // as SMT-LIB: the divisor is never zero where it matters
   kUrem,
@@ -102,6 +105,10 @@ class Terms {
   // kSymbol or kApply made by pointer*(): its tag. -1: no pointer.
   bool is_pointer(Term t) const { return tags_.contains(t); }
   int64_t tag(Term t) const { return tags_.at(t); }
+  // Of a pointer: the top 16 bits of the address. Pointers of one function have one number.
+  uint64_t object_number(Term t) const { return objects_.at(nodes_[t].value); }
+  // What a solver had better take for an unknown as long as that will do: bytes, functions, products, quotients.
+  bool is_opaque(Term t) const;
   const std::string& name(Term t) const { return names_[nodes_[t].value]; }
   // Rebuilds the term with `known` conditions replaced by what they are known to be; `cache` belongs to one `known`.
   Term rewrite(Term t, const std::function<int(Term)>& known, std::unordered_map<Term, Term>& cache);
@@ -110,10 +117,18 @@ class Terms {
  private:
   Term intern(Node node);
   uint64_t name_index(const std::string& name);
+  Term tagged(Term t, int64_t tag);
   Term linear(Term a, uint64_t ca, Term b, uint64_t cb, uint64_t constant);
   Term make_sum(unsigned width, uint64_t constant, std::vector<std::pair<Term, uint64_t>> parts);
   Term bitwise_parts(Kind kind, Term a, Term b);
   Term eq_const(Term a, uint64_t c);
+  Term fold(Term t);
+  void fold_parts(Term t, uint64_t weight, std::map<Term, uint64_t>& parts, uint64_t& constant);
+  Term take_carried(std::map<Term, uint64_t>& parts, uint64_t& weight);
+  bool wraps(const Node& sum) const;
+  Term folded_sum(const std::vector<std::pair<Term, uint64_t>>& parts, uint64_t constant);
+  bool near_object(Term t) const;
+  Term common_object(Term a, Term b) const;
   bool apart(Term a, Term b) const;
   Term order(Kind kind, Term a, Term b);
   Term order_addresses(Term a, Term b);
@@ -129,6 +144,7 @@ class Terms {
   std::vector<std::string> names_;
   std::unordered_map<std::string, uint64_t> name_at_;
   std::unordered_map<Term, int64_t> tags_;
+  std::unordered_map<uint64_t, uint64_t> objects_;  // by name: number
   mutable std::unordered_map<Term, uint64_t> bounds_;
   Term true_ = 0, false_ = 0;
 };

@@ -66,6 +66,17 @@ Term Terms::bitwise(Kind kind, Term a, Term b) {
              (is_const(b) && kind != Kind::kXor)) {
     if (const Term parts = bitwise_parts(kind, a, b); parts != ~Term{0}) return parts;
   }
+  // x | (!x & y) is x | y, and the other way round.
+  if (w == 1 && kind != Kind::kXor) {
+    for (int side = 0; side < 2; side++, std::swap(a, b)) {
+      const Node n = nodes_[b];
+      if (n.kind != (kind == Kind::kAnd ? Kind::kOr : Kind::kAnd)) continue;
+      const Term opposite = negate(a);
+      if (n.args[0] == opposite) return bitwise(kind, a, n.args[1]);
+      if (n.args[1] == opposite) return bitwise(kind, a, n.args[0]);
+      if (n.args[0] == a || n.args[1] == a) return a;
+    }
+  }
   if (a > b) std::swap(a, b);
   if (is_const(a)) std::swap(a, b);
   // Absorption and chains: x & (x & y), for conditions.
@@ -86,7 +97,28 @@ Term Terms::shift(Kind kind, Term a, Term amount) {
     const Term rest = extract(a, by, w - by);
     return kind == Kind::kLshr ? zext(rest, w) : sext(rest, w);
   }
+  if (const Node n = nodes_[amount]; n.kind == Kind::kIte && is_const(n.args[1]) && is_const(n.args[2]))
+    return ite(n.args[0], shift(kind, a, n.args[1]), shift(kind, a, n.args[2]));
   return intern({kind, uint8_t(w), 0, {a, bitwise(Kind::kAnd, amount, constant(w, w - 1))}});
+}
+
+// The address of an object, or one near by: never null.
+bool Terms::near_object(Term t) const {
+  if (is_pointer(t)) return true;
+  const Node& n = nodes_[t];
+  if (n.kind != Kind::kSum) return false;
+  unsigned objects = 0;
+  const auto size = [](uint64_t v) { return (unsigned __int128)(int64_t(v) < 0 ? 0 - v : v); };
+  unsigned __int128 distance = size(n.value);
+  for (size_t i = 0; i < n.args.size(); i++) {
+    if (n.coefs[i] == 1 && is_pointer(n.args[i])) {
+      objects++;
+    } else {
+      if (size(n.coefs[i]) >> 48) return false;
+      distance += size(n.coefs[i]) * upper_bound(n.args[i]);
+    }
+  }
+  return objects == 1 && distance < uint64_t{1} << 47;
 }
 
 // a == c: constant parts decide, the others are put in the order of their ids, so that byte order does not matter.
@@ -94,7 +126,7 @@ Term Terms::eq_const(Term a, uint64_t c) {
   const Node n = nodes_[a];
   if (n.kind == Kind::kConst) return n.value == c ? true_ : false_;
   if (c > upper_bound(a)) return false_;
-  if (c == 0 && is_pointer(a)) return false_;
+  if (c == 0 && near_object(a)) return false_;
   if (n.kind == Kind::kIte && (is_const(n.args[1]) || is_const(n.args[2])))
     return ite(n.args[0], eq_const(n.args[1], c), eq_const(n.args[2], c));
   if (n.kind == Kind::kSum && n.args.size() == 1 && n.coefs[0] == 1)
@@ -112,18 +144,28 @@ Term Terms::eq_const(Term a, uint64_t c) {
     unsigned at = n.width;
     for (Term arg : n.args) {
       at -= width(arg);
-      const uint64_t part = c >> at & mask_of(width(arg));
+      uint64_t part = c >> at & mask_of(width(arg));
+      if (const Node inner = nodes_[arg]; inner.kind == Kind::kXor && is_const(inner.args[1]))
+        part ^= value(inner.args[1]), arg = inner.args[0];
       if (is_const(arg)) {
         if (value(arg) != part) return false_;
       } else {
         parts.emplace_back(arg, part);
       }
     }
-    std::sort(parts.begin(), parts.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
     std::vector<Term> terms;
     uint64_t joined = 0;
-    for (const auto& [t, v] : parts) terms.push_back(t), joined = (width(t) >= 64 ? 0 : joined << width(t)) | v;
-    const Term all = concat(terms);
+    Term all = ~Term{0};
+    const auto put_together = [&] {
+      terms.clear(), joined = 0;
+      for (const auto& [t, v] : parts) terms.push_back(t), joined = (width(t) >= 64 ? 0 : joined << width(t)) | v;
+      all = concat(terms);
+      return nodes_[all].kind != Kind::kConcat;
+    };
+    if (!put_together()) {
+      std::sort(parts.begin(), parts.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+      put_together();
+    }
     if (all != a)
       return nodes_[all].kind == Kind::kConcat ? intern({Kind::kEq, 1, 0, {all, constant(width(all), joined)}})
                                                : eq_const(all, joined);

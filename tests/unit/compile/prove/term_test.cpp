@@ -38,6 +38,12 @@ struct Evaluator {
         for (size_t i = 0; i < a.size(); i++) sum += n.coefs[i] * a[i];
         return sum;
       }
+      case Kind::kFold: {
+        uint64_t sum = n.value;
+        for (size_t i = 0; i < a.size(); i++) sum += n.coefs[i] * a[i];
+        while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+        return sum;
+      }
       case Kind::kMul:
         return a[0] * a[1];
       case Kind::kUdiv:
@@ -209,6 +215,54 @@ TEST(Terms, RewritingKnownConditionsKeepsTheMeaning) {
       std::unordered_map<Term, Term> cache;
       ASSERT_EQ(evaluate(builder.terms.rewrite(term, known, cache)), value) << "seed " << seed;
     }
+  }
+}
+
+// The upper bits of a sum added to its low 16, `steps` times.
+Term carried(Terms& terms, Term sum, int steps) {
+  const unsigned w = terms.width(sum);
+  for (int i = 0; i < steps; i++)
+    sum = terms.add(terms.zext(terms.extract(sum, 0, 16), w), terms.zext(terms.extract(sum, 16, w - 16), w));
+  return terms.extract(sum, 0, 16);
+}
+
+TEST(Terms, AnInternetChecksumIsOneTermHoweverItIsFolded) {
+  base::Rng rng(1);
+  for (int round = 0; round < 300; round++) {
+    Terms terms;
+    std::map<Term, uint64_t> symbols;
+    const size_t words = 4 + 2 * (rng.next() % 5);
+    std::vector<Term> bytes;
+    uint64_t expected = 0;
+    static constexpr uint64_t kBytes[] = {0, 0, 0xff, 0xff, 0x01, 0x80};
+    for (size_t i = 0; i < 2 * words; i++) {
+      bytes.push_back(terms.fresh(8, "b"));
+      const uint64_t v = round % 3 == 0 ? kBytes[rng.next() % 6] : round % 3 == 1 ? 0 : rng.next() & 0xff;
+      symbols[bytes[i]] = v;
+      expected += i % 2 ? v << 8 : v;
+    }
+    while (expected >> 16) expected = (expected & 0xffff) + (expected >> 16);
+    const auto word = [&](size_t i) { return terms.concat({bytes[2 * i + 1], bytes[2 * i]}); };
+    Term narrow = terms.constant(32, 0), wide = terms.constant(64, 0), back = narrow;
+    for (size_t i = 0; i < words; i++) {
+      narrow = terms.add(narrow, terms.zext(word(i), 32));
+      back = terms.add(back, terms.zext(terms.concat({bytes[2 * i], bytes[2 * i + 1]}), 32));
+    }
+    for (size_t i = 0; i < words; i += 2) wide = terms.add(wide, terms.zext(terms.concat({word(i + 1), word(i)}), 64));
+    const Term two = carried(terms, narrow, 2), three = carried(terms, narrow, 3), four = carried(terms, wide, 4);
+    // The program's own way: the second carry is added to the sum with its carry still in it.
+    const Term once = terms.add(terms.zext(terms.extract(narrow, 0, 16), 32),
+                                terms.shift(Kind::kLshr, narrow, terms.constant(32, 16)));
+    const Term finish = terms.extract(terms.add(once, terms.shift(Kind::kLshr, once, terms.constant(32, 16))), 0, 16);
+    const Term swapped = carried(terms, back, 2);
+    Evaluator evaluate{terms, symbols};
+    for (Term t : {two, three, four, finish}) {
+      ASSERT_EQ(evaluate(t), expected) << terms.to_text(t);
+      ASSERT_EQ(t, two) << terms.to_text(t) << " and " << terms.to_text(two);
+    }
+    ASSERT_EQ(evaluate(swapped), (expected << 8 | expected >> 8) & 0xffff);
+    // What is lost when a carry is: not the same term.
+    ASSERT_NE(carried(terms, narrow, 1), two);
   }
 }
 
