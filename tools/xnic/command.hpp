@@ -62,6 +62,7 @@ struct CompileOptions {
   std::string target = "hxdp";
   std::string output;  // image file; empty: none
   bool listing = false;
+  std::string prove = "off";  // off, regions, full
   std::vector<std::string> card;
 };
 int compile(const CompileOptions& options);

@@ -5,6 +5,7 @@
 
 #include "arch/hxdp/codec.hpp"
 #include "arch/hxdp/text.hpp"
+#include "compile/prove/prove.hpp"
 #include "device/object.hpp"
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
@@ -33,6 +34,20 @@ void print_summary(const device::ProgramReport& report, const arch::hxdp::Image&
         parameters.rows, statistics.fastest_rows);
 }
 
+// Says what the prover found, each region that is not proved with its source line. False when that is to fail: a
+// refuted image always, an undecided one in mode full.
+bool prove_image(const device::ProgramReport& report, const arch::hxdp::Image& image, const std::string& mode) {
+  namespace prove = compile::prove;
+  if (mode == "off") return true;
+  const bool regions = mode == "regions";
+  prove::ProveOptions options;
+  options.mode = regions ? prove::ProofMode::kRegions : prove::ProofMode::kFull;
+  if (regions) options.effort = 5'000'000, options.timeout_ms = 5'000, options.max_states = 2'000;
+  const prove::ProofReport proof = prove::prove(*report.program, *report.facts, image, options);
+  fmt::print("  {}\n", proof.summary());
+  return proof.status == prove::ProofStatus::kProved || (regions && proof.status == prove::ProofStatus::kUndecided);
+}
+
 base::Result<int> compile_object(const CompileOptions& options) {
   XNIC_ASSIGN(const CardSettings settings, parse_card(options.card));
   device::Device device;
@@ -42,6 +57,7 @@ base::Result<int> compile_object(const CompileOptions& options) {
   if (!options.output.empty() && reports.size() != 1)
     return base::make_error(base::ErrorKind::kBadInput, options.object,
                             "has {} programs: choose one with --program, an image holds one", reports.size());
+  bool proved = true;
   for (const device::ProgramReport& report : reports) {
     if (!report.accepted) return base::Unexpected(*report.error);
     compile::HxdpStatistics statistics;
@@ -49,9 +65,13 @@ base::Result<int> compile_object(const CompileOptions& options) {
                 compile::compile_hxdp(*report.program, *report.facts, settings.compile, &statistics));
     print_summary(report, image, statistics);
     if (options.listing) fmt::print("{}", arch::hxdp::listing(image, true));
+    if (!prove_image(report, image, options.prove)) {
+      proved = false;
+      continue;  // no image file of what is not shown to be right
+    }
     if (!options.output.empty()) XNIC_TRY(write_file(options.output, arch::hxdp::to_bytes(image)));
   }
-  return kExitOk;
+  return proved ? kExitOk : kExitNo;
 }
 
 }  // namespace

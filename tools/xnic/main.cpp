@@ -105,6 +105,13 @@ void add_card_commands(CLI::App& app, CompileOptions& compile, ExplainOptions& e
   command->add_option("--target", compile.target, "Card: hxdp")->capture_default_str()->check(CLI::IsMember({"hxdp"}));
   command->add_option("-o,--out", compile.output, "Image file");
   command->add_flag("--listing", compile.listing, "Print rows and lanes with the source lines beside them");
+  command
+      ->add_option(
+          "--prove", compile.prove,
+          "Show that the image does what the program does: regions says which parts are not proved, full exits "
+          "with 1 unless all are")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"off", "regions", "full"}));
   command->footer("Example:\n  xnic compile build/release/programs/xdp1.bpf.o --listing -o xdp1.hxdp");
 
   command = app.add_subcommand("explain", "Say where a program's cycles go on a card, and what would help");
