@@ -232,10 +232,11 @@ class Bench {
     std::vector<double> whole, alone;
   };
   void add_ratio(const std::string& what, const Pair& pair, Ratios& ratios);
-  void add(ordered_json row, std::optional<double> ratio, double reach, bool holds) {
+  // `holds`: nothing when there is no figure to judge.
+  void add(ordered_json row, std::optional<double> ratio, double reach, std::optional<bool> holds) {
     if (ratio) row["ratio"] = *ratio;
     row["reach"] = reach;
-    row["holds"] = holds ? "yes" : "no";
+    row["holds"] = holds ? ordered_json(*holds) : ordered_json();
     row["state"] = state_;
     report_.add(std::move(row));
   }
@@ -287,17 +288,17 @@ void Bench::add_ratio(const std::string& what, const Pair& pair, Ratios& ratios)
   constexpr double kReach = 0.9;
   ordered_json row = {{"what", what}, {"value", pair.native_ns}, {"unit", "ns"}, {"peer", "kernel JIT"}};
   row["method"] = pair.loop ? "loop" : "single";
-  std::optional<double> ratio, alone;
+  std::optional<double> ratio;
   if (pair.kernel_ns) {
     row["peer_value"] = *pair.kernel_ns;
     ratio = *pair.kernel_ns / pair.native_ns;
     ratios.whole.push_back(*ratio);
     // Ours may vanish in the loop; then it counts as a tenth of a nanosecond.
-    alone = *pair.kernel_ns / std::max(0.1, pair.native_ns - pair.native_loop_ns);
-    row["program_ratio"] = *alone;
-    ratios.alone.push_back(*alone);
+    const double alone = *pair.kernel_ns / std::max(0.1, pair.native_ns - pair.native_loop_ns);
+    row["program_ratio"] = alone;
+    ratios.alone.push_back(alone);
   }
-  add(std::move(row), ratio, kReach, !alone || *alone >= kReach);
+  add(std::move(row), ratio, kReach, ratio ? std::optional(*ratio >= kReach) : std::nullopt);
 }
 
 void Bench::geometric_mean(const std::string& what, const Ratios& ratios) {

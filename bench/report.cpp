@@ -52,6 +52,7 @@ std::string cell(const ordered_json& row, const Column& column) {
   const auto found = row.find(column.key);
   const int width = std::max(column.width, static_cast<int>(column.key.size()));
   if (found == row.end() || found->is_null()) return fmt::format("{:>{}}", "-", width);
+  if (found->is_boolean()) return fmt::format("{:<{}}", found->get<bool>() ? "yes" : "no", width);
   if (found->is_string()) return fmt::format("{:<{}}", found->get<std::string>(), width);
   const std::string number =
       found->is_number_float() ? fmt::format("{:.{}f}", found->get<double>(), column.digits) : found->dump();
