@@ -101,10 +101,9 @@ Flow load(Core& core, const Micro& m) {
   uint64_t value = 0;
   if (!reach<space, bytes, true>(core, m, address, where)) {
     if (!m.speculative) return core.fault(m, address, bytes, "load");
-  } else if (where == Space::kContext) {
-    value = load_context(core, address - number(core.context_object));
   } else {
-    value = read_memory<bytes>(address);
+    value = where == Space::kContext ? load_context(core, address - number(core.context_object))
+                                     : read_memory<bytes>(address);
     if constexpr (big_endian) value = reversed<bytes>(value);
     if constexpr (sign_extend) value = extended<bytes>(value);
   }
