@@ -46,10 +46,4 @@ constexpr uint32_t result_latency(Forwarding forwarding, uint32_t from, uint32_t
   return forwarding == Forwarding::kFull || from == to ? kResultLatencyRows : kResultLatencyRows + 1;
 }
 
-// Cycles for which a call holds its row, from the paper (§4.1.3, Fig. 14, 15: one cycle for hash and array whatever the
-// key, one for a helper) and, where the paper has no such map or helper, from the work it does: LPM walks its trie
-// eight bits a cycle (at most 4 for IPv4 keys), LRU writes its stamp behind the result, byte-wise helpers move
-// frame_bytes a cycle. `bytes` is the helper's length argument (or key length for LPM), 0 when it has none.
-uint32_t helper_cycles(ebpf::HelperId helper, ebpf::MapType map, uint32_t bytes, const Parameters& parameters);
-
 }  // namespace xnic::arch::hxdp

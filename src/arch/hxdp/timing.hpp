@@ -11,9 +11,10 @@
 //   the instruction memory. A Goto that no branch of a lower lane may overtake is seen in fetch and costs nothing.
 // - An exit is seen in fetch (the paper's early exit): the next packet's first row follows after start_cycles, in
 //   which registers and stack are cleared by their valid bits and the packet selector turns to the next buffer.
-// - A call holds its row for helper_cycles() of machine.hpp.
+// - A call holds its row for call_cost() of latency.hpp.
 // - Map memory is on the chip: an access by pointer takes part in its row's cycle. With map_memory_cycles > 0 it is
-//   external: a row that touches map values, and a call on a map, take that much longer (accesses of a row overlap).
+//   external: a row that touches map values takes that much longer (accesses of a row overlap), and a call on a map as
+//   often as it goes to that memory (latency.hpp: each step of a trie, bucket and element of a hash).
 // - Emission starts in the cycle after the exit, one frame a cycle; dropped and aborted packets have none.
 // So a packet of n frames costs max(n in, start_cycles + rows + stalls, n out) cycles when packets follow closely.
 #pragma once

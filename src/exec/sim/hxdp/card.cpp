@@ -7,6 +7,7 @@
 #include <deque>
 #include <limits>
 
+#include "arch/ebpf/helpers.hpp"
 #include "arch/ebpf/map_types.hpp"
 #include "exec/sim/hxdp/flow.hpp"
 #include "exec/sim/hxdp/rules.hpp"
@@ -66,6 +67,11 @@ base::Result<std::unique_ptr<Card>> Card::make(const isa::Image& image, std::sha
       return base::make_error(base::ErrorKind::kUnsupported, image.program,
                               "the per-CPU map {} has {} copies, the card {} cores", map->spec().name, map->cpus(),
                               cores);
+  }
+  for (const isa::CallSite& site : image.call_sites) {
+    if (cores > 1 && arch::ebpf::find_helper(site.helper)->name == "spin_lock")
+      return base::make_error(base::ErrorKind::kUnsupported, image.program,
+                              "spin locks on {} cores: a core cannot wait for another", cores);
   }
   XNIC_ASSIGN(FlatImage flat, decode(image, *program, options.timing));
   return std::unique_ptr<Card>(new Card(std::move(flat), std::move(program), options));

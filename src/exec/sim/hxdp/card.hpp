@@ -81,7 +81,7 @@ struct CardCounters {
 class Card {
  public:
   // Errors: a rule is broken (rules.hpp), the maps are not the image's, or a per-CPU map has fewer copies than the card
-  // has cores (kUnsupported).
+  // has cores (kUnsupported), or several cores would have to wait for a spin lock (kUnsupported).
   static base::Result<std::unique_ptr<Card>> make(const isa::Image& image, std::shared_ptr<const LoadedProgram> program,
                                                   const CardOptions& options);
   ~Card();

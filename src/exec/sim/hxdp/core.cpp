@@ -2,6 +2,7 @@
 // The life of a packet in the core: begin, rows, finish; and the second half of a row, where effects happen.
 #include "exec/sim/hxdp/core.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -17,6 +18,13 @@ uint32_t bytes_of(const packet::Packet& packet) {
 }
 
 }  // namespace
+
+void set_map(isa::CallShape& shape, const maps::Map& map) {
+  shape.map = map.spec().type;
+  shape.key_bytes = map.spec().key_size;
+  shape.value_bytes = map.spec().value_size;
+  shape.hashes = static_cast<uint32_t>(map.spec().map_extra & 15);
+}
 
 Core::Core(const FlatImage& flat) : image(flat), profile(flat.rows.size()) {
   frame_shift = static_cast<uint32_t>(std::countr_zero(flat.parameters.frame_bytes));
@@ -65,28 +73,21 @@ Flow Core::fault(const Micro& op, uint64_t address, uint32_t bytes, const char* 
 
 void Core::call(const Micro& op) {
   const FlatSite& site = image.sites[op.site];
-  uint32_t cycles = site.cycles;
-  bool on_map = site.map != nullptr;
-  if (cycles == 0) {
+  isa::CallCost cost = site.cost;
+  if (!site.is_known) {
     const arch::ebpf::HelperSignature& signature = *arch::ebpf::find_helper(site.site.helper);
-    uint32_t bytes = 0;
-    arch::ebpf::MapType type = 0;
+    isa::CallShape shape{.helper = site.site.helper};
     for (size_t i = 0; i < 5; ++i) {
       using arch::ebpf::ArgType;
       const ArgType arg = signature.args[i];
-      if (arg == ArgType::kSize || arg == ArgType::kSizeOrZero) bytes += static_cast<uint32_t>(call_args[i]);
-      if (arg == ArgType::kMap) {
-        const auto& map = *reinterpret_cast<const maps::Map*>(call_args[i]);
-        type = map.spec().type;
-        on_map = true;
-        if (type == arch::ebpf::kMapLpmTrie) bytes = map.spec().key_size;
-      }
+      if (arg == ArgType::kSize || arg == ArgType::kSizeOrZero) shape.bytes += static_cast<uint32_t>(call_args[i]);
+      if (arg == ArgType::kMap) set_map(shape, *reinterpret_cast<const maps::Map*>(call_args[i]));
     }
-    cycles = isa::helper_cycles(site.site.helper, type, bytes, image.parameters);
+    cost = isa::call_cost(shape, image.parameters);
   }
-  run.helper_cycles += cycles - 1;
-  row_extra += cycles - 1;
-  if (on_map) row_uses_map_memory = true;
+  run.helper_cycles += cost.cycles - 1;
+  row_extra += cost.cycles - 1;
+  row_map_accesses = std::max(row_map_accesses, cost.map_accesses);
   const uint64_t result = site.function(helper, call_args[0], call_args[1], call_args[2], call_args[3], call_args[4]);
   if (site.value_bytes != 0 && result != 0) found[founds++ % kFound] = {result, site.value_bytes};
   if (op.has_result) regs[op.final_out] = result;
@@ -113,7 +114,7 @@ inline bool Core::run_row() {
   ++counted.visits;
   ++run.rows;
   row_extra = 0;
-  row_uses_map_memory = false;
+  row_map_accesses = 0;
   Flow flow = Flow::kOn;
   const Micro* m = first;
   for (; m != end; ++m) {
@@ -126,9 +127,10 @@ inline bool Core::run_row() {
     }
   }
   if (effects != 0) apply_effects();
-  if (row_uses_map_memory) {
-    run.memory_cycles += image.timing.map_memory_cycles;
-    row_extra += image.timing.map_memory_cycles;
+  if (row_map_accesses != 0) {
+    const uint32_t held = row_map_accesses * image.timing.map_memory_cycles;
+    run.memory_cycles += held;
+    row_extra += held;
   }
   run.cycles += 1 + row_extra;
   counted.cycles += row_extra;

@@ -18,6 +18,7 @@
 
 #include "arch/ebpf/context.hpp"
 #include "arch/hxdp/image.hpp"
+#include "arch/hxdp/latency.hpp"
 #include "arch/hxdp/timing.hpp"
 #include "base/result.hpp"
 #include "exec/engine.hpp"
@@ -82,7 +83,9 @@ struct FlatSite {
   uint8_t variables = 0;
   const maps::Map* map = nullptr;  // of the first map argument, if it is known
   uint32_t value_bytes = 0;        // a look-up whose result points to this many bytes of a value; 0: something else
-  uint32_t cycles = 0;             // 0: depends on arguments
+  isa::CallShape shape;            // of the map and lengths that are known
+  isa::CallCost cost;              // of the shape
+  bool is_known = false;           // so it is the call's
   bool reads_packet = false;       // by offset, so that no argument shows it
 };
 
@@ -98,6 +101,9 @@ struct FlatImage {
 
 // Pre: check_rules() passed. Errors: kBadInput when the program's maps are not those of the image.
 base::Result<FlatImage> decode(const isa::Image& image, const LoadedProgram& program, const isa::Timing& timing);
+
+// Type and sizes of the map that a call goes to.
+void set_map(isa::CallShape& shape, const maps::Map& map);
 
 // The first use of frame `frame` of the packet, `cycle` cycles after the first row. Frames ascend.
 struct Touch {
@@ -156,7 +162,7 @@ struct Core {
   uint32_t row = 0;
   uint32_t row_extra = 0;  // cycles of the running row beyond one
   uint32_t verdict = 0;
-  bool row_uses_map_memory = false;
+  uint32_t row_map_accesses = 0;  // one after the other
   bool stack_dirty = false;
   struct Effect {
     uint64_t address;

@@ -5,6 +5,8 @@
 // itself after the row, so later rows read them and emission finds them, which is all that the hardware's merge of
 // packet buffer, difference buffer and scratch can show. What a read waits for is the frame of its last byte as it
 // arrived, whether or not the program has written it meanwhile; writes wait for nothing.
+#include <algorithm>
+
 #include "base/bytes.hpp"
 #include "exec/sim/hxdp/core.hpp"
 
@@ -90,7 +92,7 @@ bool reach(Core& core, const Micro& m, uint64_t address, Space& where) {
     where = core.space_of(address, bytes);
   }
   if (where == Space::kPacket && reads) core.touch(address, bytes);
-  if (where == Space::kMapValue) core.row_uses_map_memory = true;
+  if (where == Space::kMapValue) core.row_map_accesses = std::max(core.row_map_accesses, 1u);
   return where != Space::kRegister;
 }
 

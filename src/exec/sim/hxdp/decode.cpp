@@ -119,9 +119,11 @@ class Decoder {
       flat.extent[i] = extent_of(signature, i, flat.map);
     }
     flat.value_bytes = site.helper == kLookup && flat.map != nullptr ? value_bytes(*flat.map) : 0;
-    const arch::ebpf::MapType map_type = flat.map == nullptr ? 0 : flat.map->spec().type;
-    if (map_type == arch::ebpf::kMapLpmTrie) bytes = flat.map->spec().key_size;
-    if (known) flat.cycles = isa::helper_cycles(site.helper, map_type, bytes, image_.parameters);
+    flat.shape.helper = site.helper;
+    flat.shape.bytes = bytes;
+    if (flat.map != nullptr) set_map(flat.shape, *flat.map);
+    flat.is_known = known;
+    flat.cost = isa::call_cost(flat.shape, image_.parameters);
     flat.reads_packet = signature.name == "xdp_load_bytes" || signature.name == "xdp_store_bytes";
     flat_.sites.push_back(flat);
     return {};

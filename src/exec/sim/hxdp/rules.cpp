@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "arch/ebpf/helpers.hpp"
+#include "arch/hxdp/latency.hpp"
 #include "exec/helpers/helper_context.hpp"
 
 namespace xnic::exec::sim::hxdp {
@@ -142,6 +143,7 @@ class Rules {
       const std::string where = fmt::format("call site {}", at);
       const arch::ebpf::HelperSignature* signature = arch::ebpf::find_helper(site.helper);
       bool refused = signature == nullptr || helpers::helper_function(site.helper) == nullptr ||
+                     !isa::has_latency(site.helper) ||
                      signature->ret == arch::ebpf::RetType::kNever;  // a tail call leaves the image
       for (size_t i = 0; i < 5 && !refused; ++i) refused = signature->args[i] == arch::ebpf::ArgType::kCallback;
       if (refused)

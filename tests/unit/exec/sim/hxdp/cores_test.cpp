@@ -107,6 +107,17 @@ TEST(HxdpCores, EachCoreHasItsCopyOfPerCpuValues) {
   EXPECT_NE(refused.error.find("has 1 copies, the card 2 cores"), std::string::npos) << refused.error;
 }
 
+TEST(HxdpCores, SpinLocksNeedOneCore) {
+  constexpr uint32_t kSpinLock = 93;
+  for (uint32_t cores : {1u, 2u}) {
+    isa::Image image = image_of({{Call{0, false, 0}}, {Exit{1}}});
+    image.call_sites = {site_of(kSpinLock, {{Argument::Kind::kStack, 0, 0, 0}})};
+    image.parameters.cores = cores;
+    Runner runner(image);
+    EXPECT_EQ(runner.error.find("spin locks on 2 cores") != std::string::npos, cores == 2) << runner.error;
+  }
+}
+
 TEST(HxdpCores, AnAdditionInOneRowIsAtomicOnAnyNumberOfCores) {
   for (uint32_t cores : {1u, 2u, 4u}) {
     isa::Image image = image_of({{set(1, 1)}, {AddMemory{{Space::kMapValue, 0, 0, 8, 0}, Reg(1)}}, {Exit{1}}});

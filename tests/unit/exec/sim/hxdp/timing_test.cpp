@@ -116,6 +116,26 @@ TEST(HxdpTiming, ARowWaitsForTheFrameThatItTouches) {
   EXPECT_EQ(store.card->counters().cycles.input, 0u);
 }
 
+TEST(HxdpTiming, ALookUpGoesToExternalMemoryStepByStep) {
+  isa::Image image = image_of({{Call{0, true, 1}}, {Exit{1}}});
+  image.call_sites = {site_of(1, {{Argument::Kind::kMap, 0, 0, 0}, {Argument::Kind::kConstantBytes, 0, 0, 32}})};
+  image.maps = {{"routes", arch::ebpf::kMapLpmTrie, 8, 8, 4}};
+  arch::ebpf::MapSpec spec;
+  spec.type = arch::ebpf::kMapLpmTrie;
+  spec.key_size = 8;
+  spec.value_size = 8;
+  spec.max_entries = 4;
+  spec.flags = arch::ebpf::kNoPrealloc;
+  int error = 0;
+  for (uint32_t memory : {0u, 10u}) {
+    CardOptions options;
+    options.timing.map_memory_cycles = memory;
+    Runner runner(image, options, {maps::Map::create(spec, {}, error)});
+    EXPECT_DOUBLE_EQ(runner.cycles_per_packet(), 6.0 + 4 * memory) << "4 steps, exit, reset";
+    EXPECT_EQ(runner.card->counters().cycles.memory, 4 * memory * runner.card->counters().packets);
+  }
+}
+
 TEST(HxdpTiming, ExternalMapMemoryHoldsTheRow) {
   isa::Image image =
       image_of({{load(1, {Space::kMapValue, 0, 0, 8, 0}), load(2, {Space::kMapValue, 0, 0, 8, 0})}, {Exit{1}}});
