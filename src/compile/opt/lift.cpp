@@ -464,7 +464,8 @@ double Lifter::taken_probability(const Cond& cond, Slot slot, const BasicBlock& 
   if (equality && graph_.is_const(cond.b)) {
     const Node& a = graph_.node(cond.a);
     const uint64_t c = graph_.const_of(cond.b);
-    const bool pointer = a.kind == NodeKind::kCall || a.kind == NodeKind::kResult;
+    const bool pointer =
+        a.kind == NodeKind::kCall || (a.kind == NodeKind::kResult && graph_.effects[a.site].kind == EffectKind::kCall);
     if (pointer && c == 0) {
       // Lookups find; helpers that return an error code succeed.
       const bool is_lookup = a.kind == NodeKind::kCall || graph_.calls[graph_.effects[a.site].call].helper == 1;
