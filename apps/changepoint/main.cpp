@@ -26,7 +26,7 @@ void add_input(CLI::App* command, std::string& input, SeriesOptions& series) {
 void add_form(CLI::App* command, Form& form) {
   const std::map<std::string, Form> names{{"fixed", Form::kFixed}, {"double", Form::kDouble}};
   command->add_option("--form", form, "Samples in the packets: fixed or double (default fixed)")
-      ->transform(CLI::CheckedTransformer(names, CLI::ignore_case));
+      ->transform(CLI::CheckedTransformer(names, CLI::ignore_case).description("{double,fixed}"));
 }
 
 void add_traffic(CLI::App& app, SendOptions& send, RecvOptions& recv) {
