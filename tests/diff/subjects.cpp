@@ -26,7 +26,8 @@ std::vector<uint8_t> from_hex(const std::string& text) {
 void add_cases(const fs::path& file, Subject& subject) {
   std::ifstream in(file);
   if (!in) return;
-  for (const auto& test : ordered_json::parse(in)["cases"]) {
+  const ordered_json document = ordered_json::parse(in);
+  for (const auto& test : document["cases"]) {
     subject.packets.push_back(from_hex(test["packet"]));
     const ordered_json maps = test.value("maps", ordered_json::object());
     for (const auto& [name, entries] : maps.items()) {
