@@ -81,23 +81,11 @@ int changepoint_sample(struct xdp_md* ctx) {
   bool restart;
 
   if (!packet) return XDP_PASS;
-  if (packet->sample >= STREAM_LIMIT) {
-    stream_count(COUNT_REFUSED, 1);
-    packet->tag = STREAM_REFUSED;
-    return XDP_PASS;
-  }
+  if (packet->sample >= STREAM_LIMIT) return stream_decline(packet, COUNT_REFUSED, STREAM_REFUSED);
   key.stream = packet->stream;
   struct stream_state* s = state_of(&key, ctx->rx_queue_index + 1);
-  if (!s) {
-    stream_count(COUNT_NO_ROOM, 1);
-    packet->tag = STREAM_NO_ROOM;
-    return XDP_PASS;
-  }
-  if (s->order.owner != ctx->rx_queue_index + 1) {
-    stream_count(COUNT_FOREIGN, 1);
-    packet->tag = STREAM_FOREIGN;
-    return XDP_PASS;
-  }
+  if (!s) return stream_decline(packet, COUNT_NO_ROOM, STREAM_NO_ROOM);
+  if (s->order.owner != ctx->rx_queue_index + 1) return stream_decline(packet, COUNT_FOREIGN, STREAM_FOREIGN);
   __u32 tag = stream_arrive(&s->order, packet->sequence, &restart);
   packet->tag = tag;
   if (tag != STREAM_TAKEN) return XDP_PASS;

@@ -137,6 +137,13 @@ static __always_inline __u32 stream_arrive(struct stream_order* order, __u32 seq
   return STREAM_TAKEN;
 }
 
+/* The sample is not used: says so in the packet, and counts it. */
+static __always_inline int stream_decline(struct stream_packet* packet, __u32 count, __u32 tag) {
+  stream_count(count, 1);
+  packet->tag = tag;
+  return XDP_PASS;
+}
+
 /* Writes a decision into the packet and tells the host. */
 static __always_inline void stream_tell(struct stream_packet* packet, const struct stream_key* key, __u32 tag,
                                         __u32 far, __u64 mean, __u64 variance) {
