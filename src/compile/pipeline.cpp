@@ -57,6 +57,7 @@ base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program,
                               .thread = pass.on("thread"),
                               .duplicate = pass.on("duplicate"),
                               .bytes_arguments = pass.on("bytes-arguments"),
+                              .array_lookups = pass.on("array-lookups"),
                               .growth = effort.growth,
                               .profile = options.profile};
   XNIC_TRY(opt::lift(program, facts, lift, graph));
@@ -95,6 +96,7 @@ const std::vector<PassInfo>& hxdp_passes() {
       {"thread", "branches that the path has decided disappear"},
       {"duplicate", "joins are split so that each path is optimised for itself"},
       {"bytes-arguments", "short keys and values go to helpers without the stack"},
+      {"array-lookups", "a look-up in an array with a constant index is an address; with one in range, never null"},
       {"memory-additions", "load, add, store becomes one operation"},
       {"reassociate", "chains of sums and of bitwise operations become trees"},
       {"checksums", "the folding steps of an Internet checksum become one operation"},

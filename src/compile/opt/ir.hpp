@@ -33,6 +33,7 @@ using NodeId = uint32_t;
 using EffectId = uint32_t;
 using BlockId = uint32_t;
 inline constexpr uint32_t kNone = ~uint32_t{0};
+inline constexpr uint8_t kPacketBytesBits = 16;  // the packet selector's length register
 
 // Some bytes of some memory. `mode` says how they are addressed (kRegister: base node + off), `region` which memory it
 // is: kPacket, kStack, kContext, kMapValue; kRegister: unknown. Pseudo-memories: kMap (which keys a map holds),

@@ -423,8 +423,9 @@ std::optional<bool> Lifter::decided(const Env& env, const Cond& cond) const {
   }
   // Addresses are never null.
   const Node& a = graph_.node(cond.a);
-  if (a.kind == NodeKind::kAddress && a.space != Space::kPacketBytes && graph_.is_const(cond.b) &&
-      graph_.const_of(cond.b) == 0 && (cond.op == JumpOp::kEq || cond.op == JumpOp::kNe))
+  const bool address = (a.kind == NodeKind::kAddress && a.space != Space::kPacketBytes) || always_found(cond.a);
+  if (address && graph_.is_const(cond.b) && graph_.const_of(cond.b) == 0 &&
+      (cond.op == JumpOp::kEq || cond.op == JumpOp::kNe))
     return cond.op == JumpOp::kNe;
   // No value reaches beyond the bits it can have.
   if (cond.width == Width::k64 && graph_.is_const(cond.b) && graph_.used_bits(cond.a) < 63) {

@@ -15,7 +15,8 @@ struct LiftOptions {
   bool thread = true;           // branches that the path has decided disappear
   bool duplicate = true;        // joins are split so that each path is optimised for itself
   bool bytes_arguments = true;  // keys and values of up to 8 bytes go to helpers without the stack
-  uint32_t growth = 300;        // duplicate: instructions that copies may add, in percent of the program
+  bool array_lookups = true;  // a look-up in an array with a constant index is an address; with one in range, not null
+  uint32_t growth = 300;      // duplicate: instructions that copies may add, in percent of the program
   // Profile: how often each jump (by slot) was taken and not taken. Empty: static heuristics.
   std::vector<std::pair<uint64_t, uint64_t>> profile{};
 };

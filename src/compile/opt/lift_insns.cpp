@@ -23,6 +23,7 @@ AluOp alu_op(BinaryOp op) {
 }
 
 constexpr Loc kBounds{.region = Space::kPacketEnd};
+constexpr HelperId kLookupHelper = 1;
 
 }  // namespace
 
@@ -208,6 +209,40 @@ void Lifter::pass_bytes(const Env& env, CallInfo& info) {
   info.reads = reads;
 }
 
+// The index of a look-up in an array, where it is known; kNone: no such look-up.
+NodeId Lifter::array_index(const CallInfo& info) const {
+  if (info.helper != kLookupHelper || !info.args[1].bytes) return kNone;
+  const Node& m = graph_.node(info.args[0].node);
+  if (m.kind != NodeKind::kAddress || m.space != Space::kMap) return kNone;
+  const MapType type = program_.maps[size_t(m.map)].type;
+  return type == kMapArray || type == kMapPercpuArray ? info.args[1].node : kNone;
+}
+
+// A look-up in an array is its address computation. With a constant index that is no operation at all; it is kNone
+// when the index is beyond the array, or varies.
+NodeId Lifter::constant_element(const CallInfo& info) {
+  const NodeId index = array_index(info);
+  if (index == kNone || !graph_.is_const(index)) return kNone;
+  const int64_t map = graph_.node(info.args[0].node).map;
+  const MapSpec& spec = program_.maps[size_t(map)];
+  const uint64_t element = uint32_t(graph_.const_of(index)), stride = (uint64_t{spec.value_size} + 7) / 8 * 8;
+  if (spec.type != kMapArray || element >= spec.max_entries || element * stride > INT32_MAX) return kNone;
+  return graph_.address(Space::kMapValue, int64_t(element * stride), map);
+}
+
+// The value is what a look-up in an array found, and its index can only be one that the array has.
+bool Lifter::always_found(NodeId id) const {
+  const Node& n = graph_.node(id);
+  if (n.kind != NodeKind::kCall || !options_.array_lookups) return false;
+  const CallInfo& info = graph_.calls[n.site];
+  const NodeId index = array_index(info);
+  if (index == kNone) return false;
+  const uint32_t entries = program_.maps[size_t(graph_.node(info.args[0].node).map)].max_entries;
+  const uint8_t bits = graph_.used_bits(index);
+  if (graph_.is_const(index)) return uint32_t(graph_.const_of(index)) < entries;
+  return bits < 32 && uint32_t{1} << bits <= entries;
+}
+
 base::Result<void> Lifter::call(Env& env, const CallHelper& i, Slot slot) {
   const HelperSignature* signature = find_helper(i.id);
   if (signature == nullptr || signature->status != HelperStatus::kImplemented)
@@ -247,7 +282,8 @@ base::Result<void> Lifter::call(Env& env, const CallHelper& i, Slot slot) {
       return e.kind == EffectKind::kEntry;
     };
     while (!touches(graph_.effects[token])) token = graph_.effects[token].prev;
-    result = graph_.pure_call(index, token, 0);
+    result = options_.array_lookups ? constant_element(info) : kNone;
+    if (result == kNone) result = graph_.pure_call(index, token, 0);
   } else {
     Effect effect{.kind = EffectKind::kCall, .call = index};
     const EffectId id = push(env, effect, slot);
@@ -266,62 +302,6 @@ base::Result<void> Lifter::call(Env& env, const CallHelper& i, Slot slot) {
   env.regs[0] = result;
   for (size_t r = 1; r <= 5; r++) env.regs[r] = kNone;
   return {};
-}
-
-// The condition of a jump, with packet bounds checks recognised: data + c > data_end is "fewer than c bytes".
-Cond Lifter::make_cond(Env& env, const Jump& jump) {
-  Cond cond{.op = jump.op, .width = jump.width, .a = reg(env, jump.dst), .b = operand(env, jump.src, jump.width)};
-  if (cond.op == JumpOp::kSet) {  // no form has its negation: compare the masked value with zero
-    cond.a = graph_.alu(AluOp::kAnd, cond.width, cond.a, cond.b);
-    cond.b = graph_.constant(0);
-    cond.op = JumpOp::kNe;
-  }
-  if (!options_.fold) return cond;
-  const bool is_signed =
-      cond.op == JumpOp::kSgt || cond.op == JumpOp::kSge || cond.op == JumpOp::kSlt || cond.op == JumpOp::kSle;
-  if (cond.width == Width::k32 && !is_signed && graph_.used_bits(cond.a) <= 32 && graph_.used_bits(cond.b) <= 32)
-    cond.width = Width::k64;
-  if (cond.width == Width::k32 && is_signed && graph_.used_bits(cond.a) < 32 && graph_.used_bits(cond.b) < 32)
-    cond.width = Width::k64;
-  const auto mirror = [](JumpOp op) {
-    switch (op) {
-      case JumpOp::kGt:
-        return JumpOp::kLt;
-      case JumpOp::kGe:
-        return JumpOp::kLe;
-      case JumpOp::kLt:
-        return JumpOp::kGt;
-      case JumpOp::kLe:
-        return JumpOp::kGe;
-      case JumpOp::kSgt:
-        return JumpOp::kSlt;
-      case JumpOp::kSge:
-        return JumpOp::kSle;
-      case JumpOp::kSlt:
-        return JumpOp::kSgt;
-      case JumpOp::kSle:
-        return JumpOp::kSge;
-      default:
-        return op;
-    }
-  };
-  if (graph_.is_const(cond.a) && !graph_.is_const(cond.b)) std::swap(cond.a, cond.b), cond.op = mirror(cond.op);
-  const Node *x = &graph_.node(cond.a), *y = &graph_.node(cond.b);
-  JumpOp op = cond.op;
-  if (x->kind != NodeKind::kAddress || y->kind != NodeKind::kAddress || cond.width != Width::k64 ||
-      x->token != y->token)
-    return cond;
-  if (x->space == Space::kPacketEnd && y->space == Space::kPacket) std::swap(x, y), op = mirror(op);
-  if (x->space != Space::kPacket || y->space != Space::kPacketEnd) return cond;
-  const int64_t bytes = int64_t(x->value) - int64_t(y->value);  // data + bytes op data_end
-  if (bytes < 0 || bytes > 0xffff) return cond;
-  // op kGt: fewer than `bytes`; kGe: fewer than bytes + 1; kLe and kLt: their negations.
-  if (op != JumpOp::kGt && op != JumpOp::kGe && op != JumpOp::kLt && op != JumpOp::kLe) return cond;
-  const bool plus_one = op == JumpOp::kGe || op == JumpOp::kLt;
-  return {.packet = true,
-          .bytes = uint32_t(bytes) + (plus_one ? 1 : 0),
-          .token = x->token,
-          .at_least = op == JumpOp::kLt || op == JumpOp::kLe};
 }
 
 base::Result<void> Lifter::insn(Env& env, Slot slot) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "arch/ebpf/context.hpp"
 #include "compile/opt/callbacks.hpp"
 #include "compile/opt/cfg.hpp"
 #include "compile/opt/lift.hpp"
@@ -88,9 +89,11 @@ class Lifter {
   void leave_frame(Env env, Slot slot);
   void note_stack(uint32_t base, size_t subprogram);
 
+  // conditions.cpp
+  Cond make_cond(Env& env, const arch::ebpf::Jump& jump);
+
   // lift_insns.cpp
   base::Result<void> insn(Env& env, Slot slot);
-  Cond make_cond(Env& env, const arch::ebpf::Jump& jump);
   NodeId operand(const Env& env, const arch::ebpf::Operand& operand, Width width);
   void binary(Env& env, const arch::ebpf::Binary& i);
   base::Result<void> load(Env& env, const arch::ebpf::Load& i, Slot slot);
@@ -100,6 +103,9 @@ class Lifter {
   base::Result<void> atomic(Env& env, const arch::ebpf::Atomic& i, Slot slot);
   base::Result<void> call(Env& env, const arch::ebpf::CallHelper& i, Slot slot);
   void pass_bytes(const Env& env, CallInfo& info);
+  NodeId array_index(const CallInfo& info) const;
+  NodeId constant_element(const CallInfo& info);
+  bool always_found(NodeId id) const;
   NodeId forwarded(EffectId head, const Loc& loc, bool zero_extended);
   Loc place(const Env& env, arch::ebpf::Reg base, int16_t offset, uint32_t bytes, Slot slot);
   EffectId push(Env& env, Effect effect, Slot slot);

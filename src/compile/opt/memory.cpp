@@ -103,6 +103,8 @@ uint8_t Graph::used_bits(NodeId id) const {
       return n.bits;
     case NodeKind::kFold:
       return 16;
+    case NodeKind::kAddress:  // the packet's length
+      return n.space == Space::kPacketBytes && n.value == 0 ? kPacketBytesBits : 64;
     case NodeKind::kAlu:
       return n.found_bits;
     default:

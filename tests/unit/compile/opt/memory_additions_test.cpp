@@ -22,7 +22,7 @@ constexpr const char* kCounter = R"(
 
 TEST(MemoryAdditions, ACounterIsOneOperation) {
   const std::string text = after(kCounter, {}, form_memory_additions);
-  EXPECT_NE(text.find("bytes 0)+0] += 3\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("map8[0:0] += 3\n"), std::string::npos) << text;
   EXPECT_EQ(after(kCounter).find("+= 3"), std::string::npos);
 }
 
