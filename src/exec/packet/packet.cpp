@@ -5,31 +5,68 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
+
+#include "base/check.hpp"
 
 namespace xnic::exec::packet {
 
-Packet::Packet() : frame_(std::make_unique<uint8_t[]>(kFrameBytes)) {
-  data_meta = data = data_end = frame_.get() + kHeadroomBytes;
+Packet::Packet() : owned_(std::make_unique<uint8_t[]>(kFrameBytes)) {
+  frame_ = owned_.get();
+  data_meta = data = data_end = frame_ + kHeadroomBytes;
 }
 
 void Packet::assign(base::Bytes frame) {
+  fill(frame);
+  std::memset(frame_, 0, kHeadroomBytes);
+  std::memset(data_end, 0, static_cast<size_t>(frame_end() - data_end));
+}
+
+void Packet::fill(base::Bytes frame) {
   const size_t linear = std::min<size_t>(frame.size(), kMaxLinearBytes);
-  data = frame_.get() + kHeadroomBytes;
+  data = frame_ + kHeadroomBytes;
   data_meta = data;
   data_end = data + linear;
-  std::memset(frame_.get(), 0, kHeadroomBytes);
   if (linear != 0) std::memcpy(data, frame.data(), linear);
-  std::memset(data_end, 0, static_cast<size_t>(frame_end() - data_end));
+  drop_fragments();
+  if (linear != frame.size()) add_fragments(frame.subspan(linear));
+}
 
-  fragments.clear();
-  for (size_t done = linear; done < frame.size();) {
+void Packet::add_fragments(base::Bytes rest) {
+  while (!rest.empty()) {
     Fragment fragment;
-    fragment.buffer = std::make_unique<uint8_t[]>(kFragmentBytes);  // zeroed: growth shows no old bytes
-    fragment.size = static_cast<uint32_t>(std::min<size_t>(frame.size() - done, kFragmentBytes));
-    std::memcpy(fragment.buffer.get(), frame.data() + done, fragment.size);
-    done += fragment.size;
+    if (spare_.empty()) {
+      fragment.buffer = std::make_unique_for_overwrite<uint8_t[]>(kFragmentBytes);
+    } else {
+      fragment.buffer = std::move(spare_.back());
+      spare_.pop_back();
+    }
+    fragment.size = static_cast<uint32_t>(std::min<size_t>(rest.size(), kFragmentBytes));
+    std::memcpy(fragment.buffer.get(), rest.data(), fragment.size);
+    // Growth at the end shows no old bytes.
+    std::memset(fragment.buffer.get() + fragment.size, 0, kFragmentBytes - fragment.size);
+    rest = rest.subspan(fragment.size);
     fragments.push_back(std::move(fragment));
   }
+}
+
+void Packet::drop_fragments() {
+  for (Fragment& fragment : fragments) spare_.push_back(std::move(fragment.buffer));
+  fragments.clear();
+}
+
+void Packet::bind(uint8_t* frame, uint32_t offset, uint32_t size) {
+  CHECK(!owned_ && offset + size <= kFrameBytes - kTailReserveBytes);
+  drop_fragments();
+  frame_ = frame;
+  data_meta = data = frame + offset;
+  data_end = data + size;
+}
+
+uint8_t* Packet::unbind() {
+  CHECK(!owned_);
+  drop_fragments();
+  return std::exchange(frame_, nullptr);
 }
 
 std::vector<uint8_t> Packet::bytes() const {

@@ -2,6 +2,7 @@
 // Packet: one buffer with head- and tailroom, data_meta <= data <= data_end, and further fragments for jumbo frames.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -23,22 +24,34 @@ inline constexpr uint32_t kFragmentBytes = 4096;
 inline constexpr uint32_t kMinFrameBytes = 14;  // ETH_HLEN
 
 // Invariant: frame_ <= data_meta <= data <= data_end <= frame_ + kFrameBytes - kTailReserveBytes.
-// The linear buffer is allocated once and reused: assign() does not allocate for frames that fit the linear part.
+// A packet has a linear buffer of its own, allocated once and reused, or stands on a frame of somebody else's (a port's
+// ring): then it is made unbound, and bind() and unbind() say which frame it is.
 class Packet {
  public:
   Packet();
+  static Packet unbound() { return Packet(nullptr); }
   Packet(Packet&&) noexcept = default;
   Packet& operator=(Packet&&) noexcept = default;
 
   // Puts `frame` (an Ethernet frame, no FCS) behind fresh headroom, without metadata; splits into fragments above
-  // kMaxLinearBytes. Headroom is zeroed, so that runs repeat exactly.
+  // kMaxLinearBytes. Head- and tailroom are zeroed, so that runs repeat exactly. Pre: the packet has a buffer.
   void assign(base::Bytes frame);
+  // As assign(), but leaves what head- and tailroom hold, as a network card does: costs the copy of the bytes only.
+  // Does not allocate once fragments have been as many as the frame needs.
+  void fill(base::Bytes frame);
+
+  // Stands on `frame` (kFrameBytes, not owned), whose `size` bytes of data begin at `offset`; no metadata, no
+  // fragments. Pre: the packet was made unbound; the data lies within the invariant's bounds.
+  void bind(uint8_t* frame, uint32_t offset, uint32_t size);
+  // Gives the frame up and returns it; null when there is none. Fragments are gone (their buffers are kept for reuse).
+  uint8_t* unbind();
+
   // Linear part plus fragments, from data to the end.
   std::vector<uint8_t> bytes() const;
   uint32_t size() const;  // bytes from data to the end of the last fragment
 
-  uint8_t* frame() const { return frame_.get(); }
-  uint8_t* frame_end() const { return frame_.get() + kFrameBytes; }
+  uint8_t* frame() const { return frame_; }
+  uint8_t* frame_end() const { return frame_ + kFrameBytes; }
 
   // Bounds as addresses; helpers move them.
   uint8_t* data_meta = nullptr;
@@ -57,7 +70,13 @@ class Packet {
   uint64_t arrival_ns = 0;
 
  private:
-  std::unique_ptr<uint8_t[]> frame_;
+  explicit Packet(std::nullptr_t) {}
+  void add_fragments(base::Bytes rest);
+  void drop_fragments();
+
+  uint8_t* frame_ = nullptr;
+  std::unique_ptr<uint8_t[]> owned_;               // what frame_ is, unless the packet was made unbound
+  std::vector<std::unique_ptr<uint8_t[]>> spare_;  // buffers of earlier fragments
 };
 
 }  // namespace xnic::exec::packet
