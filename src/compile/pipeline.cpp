@@ -73,6 +73,7 @@ base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program,
   image.stack_bytes = stack;
   const target::hxdp::ScheduleOptions schedule{.traces = effort.traces && pass.on("traces"),
                                                .parallel_branches = pass.on("parallel-branches"),
+                                               .priorities = pass.on("priorities"),
                                                .call_exit = pass.on("call-exit")};
   XNIC_TRY(target::hxdp::schedule(graph, schedule, arch::hxdp::kStackBytes - (stack + 7) / 8 * 8, image));
   if (pass.on("share-rows")) target::hxdp::share_rows(image);
@@ -104,6 +105,7 @@ const std::vector<PassInfo>& hxdp_passes() {
       {"dead-stores", "stores to stack that nothing reads"},
       {"traces", "schedule along the likely path, not block by block"},
       {"parallel-branches", "several branches a row"},
+      {"priorities", "each region is scheduled in several orders, and the one with the fewest cycles stays"},
       {"call-exit", "a call whose result is the verdict ends the program"},
       {"share-rows", "equal ends of paths stand once, gotos to gotos disappear"},
   };

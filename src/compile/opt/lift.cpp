@@ -164,7 +164,7 @@ bool Lifter::worth_copy(const BasicBlock& bb, const Arrival& arrival, size_t oth
   if (!options_.duplicate) return false;
   if (bb.tail_insns <= 4) return true;
   if (lifted_ + bb.tail_insns > budget_) return false;
-  return arrival.env.weight >= 0.08;  // rare paths share what follows
+  return arrival.env.weight >= 0.02;  // rare paths share what follows
 }
 
 base::Result<void> Lifter::process(const Key& key, uint32_t cfg_block, std::vector<Arrival> arrivals) {

@@ -121,8 +121,9 @@ Region::Region(const Graph& graph, const Demand& demand, const std::vector<State
   for (uint32_t i = 0; i < items.size(); i++) {
     if (items[i].kind == Item::Kind::kPure) order_value(i);
   }
-  set_heights();
+  set_links();
   set_deadlines();
+  set_weights();
   for (Item& item : items) {
     std::set<NodeId> wants;
     if (item.kind == Item::Kind::kBranch) wants = demand_.direct(item.exit);
@@ -331,66 +332,6 @@ void Region::order_value(uint32_t at) {
   }
   for (uint32_t s = token + 1; s <= item_of_seq_.size(); s++) {
     if (clobbers(s, id)) items[item_of_seq_[s - 1]].deps.push_back({at, 0});
-  }
-}
-
-// Longest way to the end in rows, over order and values.
-void Region::set_heights() {
-  std::vector<std::vector<Item::Dep>> followers(items.size());
-  std::vector<uint32_t> producer(graph_.nodes.size(), kNone), waiting(items.size());
-  for (uint32_t i = 0; i < items.size(); i++) {
-    if (items[i].node != kNone) producer[items[i].node] = i;
-  }
-  for (uint32_t i = 0; i < items.size(); i++) {
-    for (const Item::Dep& dep : items[i].deps) followers[dep.item].push_back({i, dep.rows});
-    for (NodeId need : items[i].needs) {
-      if (producer[need] != kNone) followers[producer[need]].push_back({i, 1});
-    }
-  }
-  // Kahn's order on the reversed graph.
-  std::vector<std::vector<std::pair<uint32_t, int>>> before(items.size());
-  for (uint32_t i = 0; i < items.size(); i++) {
-    waiting[i] = uint32_t(followers[i].size());
-    for (const Item::Dep& f : followers[i]) before[f.item].push_back({i, f.rows});
-  }
-  std::vector<uint32_t> ready;
-  for (uint32_t i = 0; i < items.size(); i++) {
-    if (waiting[i] == 0) ready.push_back(i);
-  }
-  size_t done = 0;
-  while (!ready.empty()) {
-    const uint32_t i = ready.back();
-    ready.pop_back();
-    done++;
-    for (auto [p, rows] : before[i]) {
-      items[p].height = std::max(items[p].height, items[i].height + rows);
-      if (--waiting[p] == 0) ready.push_back(p);
-    }
-  }
-  CHECK(done == items.size());
-}
-
-// Pinned operations in order claim what they wait for and nobody before them has claimed.
-void Region::set_deadlines() {
-  std::vector<uint32_t> producer(graph_.nodes.size(), kNone), work;
-  for (uint32_t i = 0; i < items.size(); i++) {
-    if (items[i].node != kNone) producer[items[i].node] = i;
-  }
-  for (uint32_t pinned : item_of_seq_) {
-    const uint32_t sequence = items[pinned].sequence;
-    items[pinned].deadline = sequence;
-    work.push_back(pinned);
-    while (!work.empty()) {
-      const Item& item = items[work.back()];
-      work.pop_back();
-      const auto claim = [&](uint32_t other) {
-        if (other == kNone || items[other].deadline <= sequence) return;
-        items[other].deadline = sequence;
-        work.push_back(other);
-      };
-      for (NodeId need : item.needs) claim(producer[need]);
-      for (const Item::Dep& dep : item.deps) claim(dep.item);
-    }
   }
 }
 

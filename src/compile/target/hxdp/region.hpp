@@ -45,7 +45,8 @@ struct Item {
   std::vector<NodeId> wants{};  // kBranch, kEnd: what the code behind it asks for, in registers or not
   uint32_t deadline = ~0u;      // sequence of the first pinned operation that waits for this one; its own if pinned
   std::vector<Dep> deps{};
-  int height = 0;
+  double weight = 0;  // kBranch, kEnd: how often the region is left here, of the times it is entered
+  double rank = 0;    // of what is ready, the highest issues first
   int row = -1;
   bool pinned() const { return kind != Kind::kPure && kind != Kind::kReload; }
 };
@@ -72,6 +73,15 @@ class Demand {
   const std::vector<State>& entries_;
 };
 
+// Orders in which operations that are ready may issue. None is best for all regions.
+enum class Priority : uint8_t {
+  kHeight,  // the longest way to the region's end first
+  kYield,   // longest ways to all exits, each weighted by how often it is taken ("dependence height and speculative
+            // yield": Bringmann, Enhancing instruction level parallelism through compiler-controlled speculation, 1995)
+  kRetire,  // what the next exit in program order waits for first
+};
+inline constexpr Priority kPriorities[] = {Priority::kHeight, Priority::kYield, Priority::kRetire};
+
 struct RegionOptions {
   bool traces;
   bool call_exit;
@@ -85,6 +95,8 @@ class Region {
          const RegionOptions& options);
   std::vector<BlockId> path;
   std::vector<Item> items;
+  // Gives every item its rank.
+  void rank(Priority priority);
   EffectId exit_call = 0;  // effect that the end performs as well (call and exit in one), 0: none
 
  private:
@@ -93,8 +105,18 @@ class Region {
   void add_values();
   void order_pinned(size_t at);
   void order_value(uint32_t item);
-  void set_heights();
+
+  // priority.cpp
+  struct Link {
+    uint32_t item;
+    int rows;
+  };
+  void set_links();
   void set_deadlines();
+  void set_weights();
+  std::vector<int> heights_to(uint32_t item) const;
+  std::vector<int> earliest() const;
+
   bool past(EffectId effect) const;
   bool computable(NodeId node, std::vector<int8_t>& memo) const;
   void force_before_clobber(const std::set<NodeId>& direct, uint32_t before, std::set<NodeId>& out);
@@ -105,6 +127,8 @@ class Region {
   const State& state_;
   std::vector<uint32_t> sequence_of_;  // by effect; 0: not in the region
   std::vector<uint32_t> item_of_seq_;
+  std::vector<std::vector<Link>> before_;  // by item: what it waits for, operands and order
+  std::vector<uint32_t> order_;            // items, each behind all that it waits for
 };
 
 }  // namespace xnic::compile::target::hxdp

@@ -208,7 +208,7 @@ bool Scheduler::spill(NodeId value) {
 // Values in stack slots that an unissued operation needs become operations of their own, when all else that it needs is
 // there, or they would come too early.
 void Scheduler::want_reloads(Region& region) {
-  std::map<NodeId, std::pair<int, uint32_t>> wanted;  // height, deadline
+  std::map<NodeId, std::pair<double, uint32_t>> wanted;  // rank, deadline
   for (const Item& item : region.items) {
     if (item.row >= 0) continue;
     if (focused_ && !(item.sequence == focus_sequence_ && item.node == focus_node_)) continue;
@@ -217,16 +217,16 @@ void Scheduler::want_reloads(Region& region) {
       const bool soon = std::all_of(item.needs.begin(), item.needs.end(),
                                     [&](NodeId n) { return state_.find(n) >= 0 || state_.is_spilled(n); });
       if (!soon) continue;
-      auto& [height, deadline] = wanted.try_emplace(need, 0, ~0u).first->second;
-      height = std::max(height, item.height + 1);
+      auto& [rank, deadline] = wanted.try_emplace(need, item.rank, ~0u).first->second;
+      rank = std::max(rank, item.rank + 1);
       deadline = std::min(deadline, item.deadline);
     }
   }
   std::erase_if(region.items, [](const Item& i) { return i.kind == Item::Kind::kReload && i.row < 0; });
-  for (auto [node, rank] : wanted) {
+  for (auto [node, urgency] : wanted) {
     Item item{.kind = Item::Kind::kReload, .node = node};
-    item.height = rank.first;
-    item.deadline = rank.second;
+    item.rank = urgency.first;
+    item.deadline = urgency.second;
     region.items.push_back(std::move(item));
   }
 }

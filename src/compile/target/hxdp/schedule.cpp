@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "compile/opt/lift.hpp"
 #include "compile/target/hxdp/scheduler.hpp"
@@ -49,8 +50,83 @@ base::Unexpected Scheduler::out_of_registers(BlockId block) const {
                   fmt::format("more values are alive than {} registers and the free stack hold", kRegisters)});
 }
 
+// What a region changes, so that it can be scheduled in another way.
+struct Scheduler::Checkpoint {
+  size_t rows, sites, fixups;
+  std::vector<BlockId> queue;
+  std::map<NodeId, uint32_t> spill_slot;
+  ptrdiff_t slots_given;
+  std::vector<std::pair<BlockId, State>> entries;
+};
+
+Scheduler::Checkpoint Scheduler::checkpoint(const Region& region) const {
+  Checkpoint c{image_.rows.size(), image_.call_sites.size(), fixups_.size(), queue_, spill_slot_, slots_given_, {}};
+  for (const Item& item : region.items) {
+    if (item.kind == Item::Kind::kBranch) c.entries.push_back({item.exit, entries_[item.exit]});
+  }
+  const Block& last = graph_.blocks[region.path.back()];
+  if (last.end != Block::End::kExit) c.entries.push_back({last.next, entries_[last.next]});
+  return c;
+}
+
+void Scheduler::go_back(const Checkpoint& to) {
+  image_.rows.resize(to.rows);
+  image_.slots.resize(to.rows);
+  image_.call_sites.resize(to.sites);
+  fixups_.resize(to.fixups);
+  queue_ = to.queue;
+  spill_slot_ = to.spill_slot;
+  slots_given_ = to.slots_given;
+  for (const auto& [block, state] : to.entries) entries_[block] = state;
+  falls_to_ = kNone;
+  out_of_registers_ = false;
+  placed_.clear();
+  left_.clear();
+  late_.clear();
+  locked_.clear();
+  called_ = false;
+  written_ = 0;
+}
+
+// Every order of issuing is tried, and the one that takes the fewest cycles on average stays.
 base::Result<void> Scheduler::region(BlockId head) {
-  Region region(graph_, demand_, entries_, head, {options_.traces, options_.call_exit});
+  const Region fresh(graph_, demand_, entries_, head, {options_.traces, options_.call_exit});
+  const Checkpoint start = checkpoint(fresh);
+  std::optional<Priority> best, last;
+  double best_cost = 0;
+  base::Result<void> result;
+  const auto attempt = [&](Priority priority) {
+    if (last) go_back(start);
+    last = priority;
+    Region region = fresh;
+    region.rank(priority);
+    result = issue_region(region);
+    return region_cost(region);
+  };
+  for (Priority priority : kPriorities) {
+    if (!options_.priorities && priority != kPriorities[0]) break;
+    const double cost = attempt(priority);
+    if (!result || (best && cost >= best_cost)) continue;
+    best = priority;
+    best_cost = cost;
+  }
+  if (best && best != last) attempt(*best);
+  cost_ += graph_.blocks[head].weight * best_cost;
+  return result;
+}
+
+// Rows until the region is left, on average. Where exits are not likely to be taken, the shorter region wins.
+double Scheduler::region_cost(const Region& region) const {
+  constexpr double kPerRow = 1e-3;
+  double cost = kPerRow * row_;
+  for (const Item& item : region.items) {
+    cost += item.weight * (item.kind == Item::Kind::kEnd ? row_ : item.row + 1);
+  }
+  return cost;
+}
+
+base::Result<void> Scheduler::issue_region(Region& region) {
+  const BlockId head = region.path[0];
   state_ = entries_[head];
   row_ = 0;
   // With forwarding inside lanes only, what the row before wrote is not readable everywhere yet.
@@ -84,7 +160,7 @@ bool Scheduler::issue_row(Region& region) {
     }
     find_live(region, kNone);
     std::stable_sort(order.begin(), order.end(), [](const Item* a, const Item* b) {
-      return a->height != b->height ? a->height > b->height : a->pinned() > b->pinned();
+      return a->rank != b->rank ? a->rank > b->rank : a->pinned() > b->pinned();
     });
     bool issued = false;
     for (Item* item : order) {
@@ -231,15 +307,16 @@ void Scheduler::flush() {
 
 base::Result<void> schedule(Graph& graph, const ScheduleOptions& options, uint32_t free_stack, Image& image) {
   prepare_constants(graph);
-  // Where values went to stack slots, another reserve may do better: the fewest rows win.
+  // Where values went to stack slots, another reserve may do better: the fewest cycles win.
   const Image empty = image;
   base::Result<void> result;
   bool found = false;
+  double best = 0;
   for (uint32_t reserve : {3u, 1u, 5u, 8u}) {
     Image attempt = empty;
     Scheduler scheduler(graph, options, free_stack, reserve, attempt);
     auto ended = scheduler.run();
-    if (ended && (!found || attempt.rows.size() < image.rows.size())) image = std::move(attempt);
+    if (ended && (!found || scheduler.cost() < best)) image = std::move(attempt), best = scheduler.cost();
     if (!found) result = ended;
     found |= ended.has_value();
     if (ended && !scheduler.spilled()) break;

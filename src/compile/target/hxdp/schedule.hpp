@@ -11,6 +11,7 @@ namespace xnic::compile::target::hxdp {
 struct ScheduleOptions {
   bool traces = true;             // schedule along the likely path over several blocks, else block by block
   bool parallel_branches = true;  // several branches a row
+  bool priorities = true;         // try several orders for each region
   bool call_exit = true;          // a call whose result is the verdict ends the program
 };
 

@@ -35,10 +35,17 @@ class Scheduler {
   }
   base::Result<void> run();
   bool spilled() const { return !spill_slot_.empty(); }
+  // Rows that a packet takes on average, by the weights of the blocks. Post: run() succeeded.
+  double cost() const { return cost_; }
 
  private:
   // schedule.cpp
+  struct Checkpoint;
   base::Result<void> region(BlockId head);
+  base::Result<void> issue_region(Region& region);
+  double region_cost(const Region& region) const;
+  Checkpoint checkpoint(const Region& region) const;
+  void go_back(const Checkpoint& to);
   bool issue_row(Region& region);
   enum class Readiness : uint8_t { kNow, kLater, kBlocked };  // kLater: only time has to pass
   Readiness readiness(const Region& region, const Item& item) const;
@@ -105,6 +112,7 @@ class Scheduler {
   std::vector<uint32_t> row_of_;  // by block
   std::vector<std::pair<std::pair<machine::Row, uint32_t>, BlockId>> fixups_;  // (row, lane) of branches
   std::vector<BlockId> queue_;
+  double cost_ = 0;
 
   // The region being scheduled.
   State state_;

@@ -50,6 +50,33 @@ TEST(Schedule, TracesMoveLoadsAboveBranches) {
   EXPECT_GT(without.find("packet1[23].spec"), without.find("if packet")) << without;
 }
 
+// With one lane every order takes as many rows to the end, but the other exit need not wait for the sum.
+TEST(Schedule, OrdersOtherThanByHeightLeaveTheRegionEarlier) {
+  const std::string text = R"(
+    r3 = *(u32 *)(r1 +12)
+    r4 = *(u32 *)(r1 +16)
+    r0 = 2
+    if r4 != 5 goto out
+    r4 = r3
+    r4 *= r3
+    r4 += 1
+    r4 *= r3
+    r4 ^= 1
+    r4 *= r3
+    r0 = r4
+    r0 &= 1
+    out: exit)";
+  const auto branch_row = [&](const std::vector<std::string>& off) {
+    const auto image = compiled(text, {.parameters = {.lanes = 1}, .off = off});
+    EXPECT_TRUE(image.has_value());
+    size_t row = 0;
+    while (row < image->rows.size() && !std::holds_alternative<arch::hxdp::Branch>(image->rows[row].lanes[0])) row++;
+    return row;
+  };
+  EXPECT_EQ(branch_row({}), 1u);
+  EXPECT_GT(branch_row({"priorities"}), 3u);
+}
+
 // No row has two branches when the pass is off; some row has them when it is on.
 TEST(Schedule, ParallelBranchesShareARow) {
   const auto most = [&](const std::string& text) {

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// In which order operations of a region are worth issuing: from the longest ways, in rows, from each of them to the
+// region's exits.
+#include <algorithm>
+
+#include "base/check.hpp"
+#include "compile/target/hxdp/region.hpp"
+
+namespace xnic::compile::target::hxdp {
+
+namespace {
+constexpr int kNever = -1;  // there is no way to the exit
+}
+
+void Region::set_links() {
+  std::vector<uint32_t> producer(graph_.nodes.size(), kNone), waiting(items.size());
+  std::vector<std::vector<uint32_t>> followers(items.size());
+  for (uint32_t i = 0; i < items.size(); i++) {
+    if (items[i].node != kNone) producer[items[i].node] = i;
+  }
+  before_.assign(items.size(), {});
+  for (uint32_t i = 0; i < items.size(); i++) {
+    for (const Item::Dep& dep : items[i].deps) before_[i].push_back({dep.item, dep.rows});
+    for (NodeId need : items[i].needs) {
+      if (producer[need] != kNone) before_[i].push_back({producer[need], 1});
+    }
+    waiting[i] = uint32_t(before_[i].size());
+    for (const Link& link : before_[i]) followers[link.item].push_back(i);
+  }
+  for (uint32_t i = 0; i < items.size(); i++) {
+    if (waiting[i] == 0) order_.push_back(i);
+  }
+  for (size_t done = 0; done < order_.size(); done++) {
+    for (uint32_t follower : followers[order_[done]]) {
+      if (--waiting[follower] == 0) order_.push_back(follower);
+    }
+  }
+  CHECK(order_.size() == items.size());
+}
+
+// Longest ways from all items to one of them; kNever: none.
+std::vector<int> Region::heights_to(uint32_t item) const {
+  std::vector<int> height(items.size(), kNever);
+  height[item] = 0;
+  for (size_t i = order_.size(); i-- > 0;) {
+    const uint32_t at = order_[i];
+    if (height[at] == kNever) continue;
+    for (const Link& link : before_[at]) height[link.item] = std::max(height[link.item], height[at] + link.rows);
+  }
+  return height;
+}
+
+// The first rows in which items could issue, were there lanes for all.
+std::vector<int> Region::earliest() const {
+  std::vector<int> row(items.size(), 0);
+  for (uint32_t at : order_) {
+    for (const Link& link : before_[at]) row[at] = std::max(row[at], row[link.item] + link.rows);
+  }
+  return row;
+}
+
+// Pinned operations in order claim what they wait for and nobody before them has claimed.
+void Region::set_deadlines() {
+  std::vector<uint32_t> work;
+  for (uint32_t pinned : item_of_seq_) {
+    const uint32_t sequence = items[pinned].sequence;
+    items[pinned].deadline = sequence;
+    work.push_back(pinned);
+    while (!work.empty()) {
+      const uint32_t at = work.back();
+      work.pop_back();
+      for (const Link& link : before_[at]) {
+        if (items[link.item].deadline <= sequence) continue;
+        items[link.item].deadline = sequence;
+        work.push_back(link.item);
+      }
+    }
+  }
+}
+
+void Region::set_weights() {
+  const auto weight = [&](BlockId block) { return graph_.blocks[block].weight; };
+  const double entered = std::max(weight(path[0]), 1e-12);
+  double left = 1;
+  for (Item& item : items) {
+    if (item.kind != Item::Kind::kBranch) continue;
+    item.weight = std::min(left, weight(item.exit) / entered);
+    left -= item.weight;
+  }
+  items[item_of_seq_.back()].weight = left;
+}
+
+void Region::rank(Priority priority) {
+  const uint32_t end = item_of_seq_.back();
+  const std::vector<int> to_end = heights_to(end);
+  const auto set = [&](auto&& of) {
+    for (uint32_t i = 0; i < items.size(); i++) items[i].rank = of(i);
+  };
+  switch (priority) {
+    case Priority::kHeight:
+      return set([&](uint32_t i) { return double(to_end[i]); });
+    case Priority::kYield: {
+      const std::vector<int> early = earliest();
+      set([](uint32_t) { return 0.0; });
+      for (uint32_t exit : item_of_seq_) {
+        if (items[exit].weight <= 0) continue;
+        const std::vector<int> height = heights_to(exit);
+        for (uint32_t i = 0; i < items.size(); i++) {
+          if (height[i] != kNever) items[i].rank += items[exit].weight * (early[end] + 1 - early[exit] + height[i]);
+        }
+      }
+      return;
+    }
+    case Priority::kRetire:
+      return set([&](uint32_t i) { return double(to_end[i]) - double(items.size()) * items[i].deadline; });
+  }
+}
+
+}  // namespace xnic::compile::target::hxdp
