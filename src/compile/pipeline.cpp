@@ -148,6 +148,7 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& source, 
   if (!image && image.error().kind == base::ErrorKind::kLimit) image = once({0, false, false});
   XNIC_TRY(image);
   image->source_insns = uint32_t(source.insns.size());
+  image->source_hash = arch::hxdp::source_hash(source);
   if (statistics != nullptr) {
     statistics->insns = image->source_insns;
     statistics->fastest_rows = std::max(fastest_rows, statistics->rows);

@@ -15,4 +15,16 @@ void install_hxdp(const compile::HxdpOptions& compile, const exec::sim::hxdp::Ca
       card);
 }
 
+void install_hxdp_image(arch::hxdp::Image image, const exec::sim::hxdp::CardOptions& card) {
+  exec::sim::hxdp::install(
+      [image = std::move(image)](const exec::LoadedProgram& program) -> base::Result<arch::hxdp::Image> {
+        if (image.source_hash != arch::hxdp::source_hash(*program.program))
+          return base::make_error(base::ErrorKind::kBadInput, program.program->name,
+                                  "the image was compiled from another program ({}), or from another state of this one",
+                                  image.program);
+        return image;
+      },
+      card);
+}
+
 }  // namespace xnic::device

@@ -11,4 +11,8 @@ namespace xnic::device {
 // Process-wide; later calls replace earlier ones. Not to be called while an engine loads.
 void install_hxdp(const compile::HxdpOptions& compile = {}, const exec::sim::hxdp::CardOptions& card = {});
 
+// The same with an image that is there already. Loading another program than the one that it was compiled from fails
+// (kBadInput).
+void install_hxdp_image(arch::hxdp::Image image, const exec::sim::hxdp::CardOptions& card = {});
+
 }  // namespace xnic::device

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "process.hpp"
 
@@ -61,6 +62,135 @@ TEST(Explain, SaysWhereCyclesGoAndWhatWouldHelp) {
                            "Lanes in use, by row run:", "Why rows follow each other:", "Rows that cost most",
                            "What would help (measured with the change made):", "twice the lanes"})
     EXPECT_TRUE(has(finished.out, part)) << part << " in " << finished.out;
+}
+
+TEST(Compile, TheJsonHasTheSummaryTheProofAndTheListing) {
+  const Finished finished = run({"compile", object("maps"), "--json", "--listing", "--prove", "full"});
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  const auto json = nlohmann::json::parse(finished.out);
+  for (const char* field :
+       {"program", "instructions", "rows", "lanes", "operations", "call_sites", "stack_bytes", "fastest_rows"})
+    EXPECT_TRUE(json.contains(field)) << field;
+  EXPECT_EQ(json["proof"]["status"], "proved");
+  EXPECT_TRUE(json["proof"]["not_proved"].empty());
+  EXPECT_EQ(json["listing"].size(), json["rows"].get<size_t>());
+  size_t operations = 0, with_source = 0;
+  for (const auto& row : json["listing"]) {
+    EXPECT_EQ(row.size(), json["lanes"].get<size_t>());
+    for (const auto& lane : row) operations += !lane.is_null(), with_source += !lane.is_null() && lane.contains("line");
+  }
+  EXPECT_EQ(operations, json["operations"].get<size_t>());
+  EXPECT_GT(with_source, 0u);
+}
+
+TEST(Compile, TheJsonOfTwoProgramsIsAList) {
+  const auto json = nlohmann::json::parse(run({"compile", object("two_programs"), "--json"}).out);
+  ASSERT_TRUE(json.is_array());
+  EXPECT_EQ(json.size(), 2u);
+}
+
+// The path is cut into links that go forward, the last of them in the chain's last row.
+TEST(Explain, TheChainOfTheCommonPathHasItsSourceLines) {
+  const Finished text = run({"explain", object("maps"), "--in", trace()});
+  for (const char* part : {"The path of most packets takes ", "bound by ", "The longest chain ", "a result"})
+    EXPECT_TRUE(has(text.out, part)) << part << " in " << text.out;
+  const Finished finished = run({"explain", object("maps"), "--in", trace(), "--json"});
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  const auto json = nlohmann::json::parse(finished.out);
+  const auto& path = json["path"];
+  ASSERT_FALSE(path["chain"].empty());
+  EXPECT_LE(path["chain_rows"].get<int>(), path["rows"].get<int>());
+  EXPECT_LE(path["lane_rows"].get<int>(), path["rows"].get<int>());
+  int before = 0;
+  bool source = false;
+  for (const auto& link : path["chain"]) {
+    EXPECT_GE(link["earliest"].get<int>(), before);
+    before = link["earliest"].get<int>();
+    source = source || has(link["source"].get<std::string>(), "bpf_map_lookup_elem");
+  }
+  EXPECT_EQ(before + 1, path["chain_rows"].get<int>());
+  EXPECT_TRUE(source) << path.dump(1);
+  EXPECT_EQ(json["causes"][0]["cause"], "rows (one cycle each)");
+  EXPECT_EQ(json["changes"].size(), 6u);
+}
+
+// With several cores rows of packets mix; there is no path to show, and all the rest is there.
+TEST(Explain, OfSeveralCoresHasNoPath) {
+  const Finished finished = run({"explain", object("maps"), "--in", trace(), "--card", "cores=2", "--json"});
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  EXPECT_TRUE(nlohmann::json::parse(finished.out)["path"].is_null());
+}
+
+std::vector<std::string> run_image(const std::string& program, const std::string& image) {
+  return {"run", object(program), "--in", trace(), "--engine", "hxdp", "--image", image};
+}
+std::string image_of(const std::string& program, std::vector<std::string> more = {}) {
+  const std::string path = scratch(program + ".hxdp");
+  std::vector<std::string> arguments = {"compile", object(program), "-o", path};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  EXPECT_EQ(run(arguments).exit_code, 0);
+  return path;
+}
+
+TEST(Image, RunsAsTheProgramItWasCompiledFrom) {
+  const std::string image = image_of("maps", {"--card", "lanes=2"});
+  std::vector<std::string> arguments = run_image("maps", image);
+  arguments.insert(arguments.end(), {"--json", "--dump-maps"});
+  const Finished from_file = run(arguments);
+  EXPECT_EQ(from_file.exit_code, 0) << from_file.err;
+  const Finished compiled =
+      run({"run", object("maps"), "--in", trace(), "--engine", "hxdp", "--card", "lanes=2", "--json", "--dump-maps"});
+  EXPECT_EQ(from_file.out, compiled.out);
+  EXPECT_EQ(
+      run({"run", object("maps"), "--in", trace(), "--engine", "interp,hxdp", "--compare", "interp", "--image", image})
+          .exit_code,
+      0);
+}
+
+// What is wrong with an image file, and the words for it. Nothing runs.
+TEST(Image, OfAnotherProgramIsRefused) {
+  const Finished finished = run(run_image("context", image_of("maps")));
+  EXPECT_EQ(finished.exit_code, 2) << finished.err;
+  EXPECT_TRUE(has(finished.err, "compiled from another program")) << finished.err;
+  EXPECT_EQ(finished.out, "");
+}
+
+TEST(Image, OfAnotherVersionIsRefused) {
+  std::string bytes = read_file(image_of("maps"));
+  bytes[8]++;
+  write_file(scratch("version.hxdp"), bytes);
+  const Finished finished = run(run_image("maps", scratch("version.hxdp")));
+  EXPECT_EQ(finished.exit_code, 2) << finished.err;
+  EXPECT_TRUE(has(finished.err, "version.hxdp") && has(finished.err, "this program reads version")) << finished.err;
+}
+
+TEST(Image, DamagedAnywhereIsRefused) {
+  const std::string whole = read_file(image_of("maps"));
+  const std::string path = scratch("damaged.hxdp");
+  for (size_t at = 20; at < whole.size(); at += 61) {
+    std::string bytes = whole;
+    bytes[at] = char(bytes[at] ^ 0x10);
+    write_file(path, bytes);
+    const Finished finished = run(run_image("maps", path));
+    EXPECT_EQ(finished.exit_code, 2) << at << ": " << finished.err;
+    EXPECT_TRUE(has(finished.err, "the checksum does not match")) << finished.err;
+  }
+  for (size_t bytes : {size_t{0}, size_t{7}, size_t{19}, whole.size() / 2, whole.size() - 1}) {
+    write_file(path, whole.substr(0, bytes));
+    EXPECT_EQ(run(run_image("maps", path)).exit_code, 2) << bytes;
+  }
+  EXPECT_EQ(run(run_image("maps", object("maps"))).exit_code, 2) << "an object is no image";
+}
+
+TEST(Image, FixesWhatItWasCompiledFor) {
+  std::vector<std::string> arguments = run_image("maps", image_of("maps"));
+  arguments.insert(arguments.end(), {"--card", "branch_cycles=0"});
+  EXPECT_EQ(run(arguments).exit_code, 0);
+  arguments.back() = "lanes=8";
+  const Finished finished = run(arguments);
+  EXPECT_EQ(finished.exit_code, 2);
+  EXPECT_TRUE(has(finished.err, "--card lanes=8: is fixed in the image")) << finished.err;
+  EXPECT_EQ(run({"run", object("maps"), "--in", trace(), "--image", arguments[7]}).exit_code, 2) << "needs the engine";
 }
 
 TEST(Explain, NeedsPackets) {

@@ -8,6 +8,9 @@
 #include <charconv>
 #include <limits>
 
+#include "arch/hxdp/codec.hpp"
+#include "base/file.hpp"
+
 namespace xnic::tools {
 namespace {
 
@@ -85,6 +88,24 @@ base::Result<CardSettings> parse_card(const std::vector<std::string>& list) {
     return make_error(ErrorKind::kBadInput, "--card packet_buffers=0", "a core needs a buffer");
   XNIC_TRY(arch::hxdp::validate(settings.compile.parameters));
   return settings;
+}
+
+base::Result<void> check_beside_image(const std::vector<std::string>& list) {
+  constexpr std::string_view kFree[] = {"branch_cycles", "start_cycles",   "map_memory_cycles",
+                                        "queue_frames",  "packet_buffers", "dispatch"};
+  for (const std::string& setting : list) {
+    if (std::ranges::find(kFree, std::string_view(setting).substr(0, setting.find('='))) == std::end(kFree))
+      return make_error(ErrorKind::kBadInput, "--card " + setting,
+                        "is fixed in the image: compile it with this setting");
+  }
+  return {};
+}
+
+base::Result<arch::hxdp::Image> read_image(const std::string& path) {
+  XNIC_ASSIGN(const std::vector<uint8_t> bytes, base::read_file(path));
+  auto image = arch::hxdp::from_bytes(bytes);
+  if (!image) return make_error(image.error().kind, path, "{}", image.error().message());
+  return image;
 }
 
 device::DeviceOptions device_options(uint32_t cores) {

@@ -37,6 +37,7 @@ struct RunOptions {
   uint64_t limit = 0;  // 0: none
   bool json = false;
   std::vector<std::string> card;  // KEY=VALUE of the hxdp card
+  std::string image;              // of the hxdp card; empty: compile
   std::string rate;               // of the packets that the card is offered; empty: back to back
   uint32_t trace_cycles = 0;      // packets
 };
@@ -62,6 +63,7 @@ struct CompileOptions {
   std::string target = "hxdp";
   std::string output;  // image file; empty: none
   bool listing = false;
+  bool json = false;
   std::string prove = "off";  // off, regions, full
   std::vector<std::string> card;
 };
@@ -73,6 +75,7 @@ struct ExplainOptions {
   std::string target = "hxdp";
   std::string input;
   std::vector<std::string> maps;
+  bool json = false;
   std::vector<std::string> card;
 };
 int explain(const ExplainOptions& options);

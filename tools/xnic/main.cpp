@@ -44,6 +44,7 @@ void add_run(CLI::App& app, RunOptions& options) {
       ->check(CLI::PositiveNumber);
   run->add_option("--limit", options.limit, "Stop after this many packets of each capture");
   run->add_option("--card", options.card, card_help());
+  run->add_option("--image", options.image, "Image file of xnic compile for the hxdp card, instead of compiling again");
   run->add_option("--rate", options.rate,
                   "Offer the packets to the hxdp card at a rate: 10Gbps (on the wire), 2.5Mpps, trace (the capture's "
                   "time stamps), max (search the highest without loss)");
@@ -55,6 +56,7 @@ void add_run(CLI::App& app, RunOptions& options) {
       "  xnic run build/release/programs/xdp1.bpf.o --in data/traces/5_flows_64_bytes.pcap\n"
       "  xnic run fw.o --in a.pcap --engine interp --compare kernel      (kernel needs root)\n"
       "  xnic run fw.o --in a.pcap --engine interp,hxdp --compare interp --card lanes=8 --card cores=2\n"
+      "  xnic compile fw.o -o fw.hxdp && xnic run fw.o --in a.pcap --engine hxdp --image fw.hxdp\n"
       "  xnic run fw.o --in imix.pcapng --engine hxdp --rate 10Gbps --card cores=4\n"
       "  xnic gen --flows 1000 --sizes imix | xnic run fw.o --in - --out after.pcapng\n"
       "  xnic run lb.o --in a.pcap --map vips=vips.json --dump-maps");
@@ -105,6 +107,7 @@ void add_card_commands(CLI::App& app, CompileOptions& compile, ExplainOptions& e
   command->add_option("--target", compile.target, "Card: hxdp")->capture_default_str()->check(CLI::IsMember({"hxdp"}));
   command->add_option("-o,--out", compile.output, "Image file");
   command->add_flag("--listing", compile.listing, "Print rows and lanes with the source lines beside them");
+  command->add_flag("--json", compile.json, "Machine-readable output (schema: docs/run-json.md)");
   command
       ->add_option(
           "--prove", compile.prove,
@@ -119,6 +122,7 @@ void add_card_commands(CLI::App& app, CompileOptions& compile, ExplainOptions& e
   command->add_option("--target", explain.target, "Card: hxdp")->capture_default_str()->check(CLI::IsMember({"hxdp"}));
   command->add_option("--in", explain.input, "Capture with the packets to explain")->required();
   command->add_option("--map", explain.maps, "NAME=FILE.json: fill a map first, in bpftool's JSON form");
+  command->add_flag("--json", explain.json, "Machine-readable output (schema: docs/run-json.md)");
   command->footer("Example:\n  xnic explain build/release/programs/xdp1.bpf.o --in a.pcap");
 
   command = app.add_subcommand("sweep", "Measure a program on cards of many sizes");

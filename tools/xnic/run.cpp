@@ -100,10 +100,20 @@ base::Result<JobResult> run_on_card(device::Device& device, const std::string& p
 // Fewer would not fill a queue that is too slow.
 constexpr uint64_t kSearchPackets = 1000;
 
+// Engines "hxdp" from now on: of the image file, if there is one, else compiled.
+void install_card(const std::optional<arch::hxdp::Image>& image, const CardSettings& settings) {
+  if (image) {
+    device::install_hxdp_image(*image, settings.card);
+  } else {
+    device::install_hxdp(settings.compile, settings.card);
+  }
+}
+
 // The highest rate on the wire that the card sustains, to a thousandth of it. Every trial has a card and maps of its
 // own.
 base::Result<uint64_t> search_rate(device::Device& device, const std::string& program, const std::string& trace,
-                                   const RunOptions& options, CardSettings settings) {
+                                   const RunOptions& options, const std::optional<arch::hxdp::Image>& image,
+                                   CardSettings settings) {
   // Above what the port's bus takes in: short frames have 24 bytes on the wire that it does not see.
   uint64_t too_high = settings.compile.parameters.clock_hz * settings.compile.parameters.frame_bytes * 8 * 4;
   uint64_t good = 0;
@@ -113,7 +123,7 @@ base::Result<uint64_t> search_rate(device::Device& device, const std::string& pr
   quiet.trace_cycles = 0;
   while (too_high - good > too_high / 1000 + 1) {
     settings.card.traffic = {exec::sim::hxdp::Traffic::Kind::kBits, good + (too_high - good) / 2};
-    device::install_hxdp(settings.compile, settings.card);
+    install_card(image, settings);
     bool is_good = false;
     XNIC_ASSIGN(const JobResult trial, run_on_card(device, program, trace, quiet, no_output, nullptr, &is_good));
     if (trial.engines[0].counters.packets < kSearchPackets)
@@ -133,6 +143,8 @@ base::Result<void> check_card_options(const RunOptions& options, const Rate& rat
   if (rate.search && options.inputs == std::vector<std::string>{"-"})
     return base::make_error(base::ErrorKind::kBadInput, "--rate max", "needs a file: it is read many times");
   const bool has_card = std::ranges::find(options.engines, "hxdp") != options.engines.end();
+  if (!options.image.empty() && (!has_card || options.programs.size() != 1))
+    return base::make_error(base::ErrorKind::kBadInput, "--image", "needs --engine hxdp and one program");
   if (options.trace_cycles != 0 && (!has_card || settings.compile.parameters.cores != 1))
     return base::make_error(base::ErrorKind::kBadInput, "--trace-cycles", "needs --engine hxdp with one core");
   return {};
@@ -140,6 +152,12 @@ base::Result<void> check_card_options(const RunOptions& options, const Rate& rat
 
 base::Result<int> run_all(const RunOptions& options) {
   XNIC_ASSIGN(CardSettings settings, parse_card(options.card));
+  std::optional<arch::hxdp::Image> image;
+  if (!options.image.empty()) {
+    XNIC_TRY(check_beside_image(options.card));
+    XNIC_ASSIGN(image, read_image(options.image));
+    settings.compile.parameters = image->parameters;
+  }
   device::Device device(device_options(settings.compile.parameters.cores));
   device::install_device(&device);
   Rate rate;
@@ -149,7 +167,7 @@ base::Result<int> run_all(const RunOptions& options) {
   XNIC_TRY(check_card_options(options, rate, settings));
   settings.card.traffic = rate.traffic;
   settings.card.trace_packets = options.trace_cycles;
-  device::install_hxdp(settings.compile, settings.card);
+  install_card(image, settings);
   device::install_native();
   std::optional<nic::port::PcapngWriter> output;
   if (!options.output.empty()) {
@@ -161,11 +179,11 @@ base::Result<int> run_all(const RunOptions& options) {
   for (const std::string& program : options.programs) {
     for (const std::string& trace : options.inputs) {
       if (rate.search) {
-        XNIC_ASSIGN(settings.card.traffic.rate, search_rate(device, program, trace, options, settings));
+        XNIC_ASSIGN(settings.card.traffic.rate, search_rate(device, program, trace, options, image, settings));
         if (settings.card.traffic.rate == 0)
           return base::make_error(base::ErrorKind::kBadInput, "--rate max",
                                   "every rate loses packets: a packet is longer than the queue");
-        device::install_hxdp(settings.compile, settings.card);
+        install_card(image, settings);
       }
       nlohmann::ordered_json maps;
       XNIC_ASSIGN(JobResult result,

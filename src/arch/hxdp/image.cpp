@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "arch/ebpf/codec.hpp"
 #include "arch/hxdp/codec.hpp"
 
 namespace xnic::arch::hxdp {
@@ -27,6 +28,18 @@ const ebpf::LineInfo* Image::line_at(uint32_t slot) const {
   auto after = std::upper_bound(lines.begin(), lines.end(), slot,
                                 [](uint32_t s, const ebpf::LineInfo& line) { return s < line.slot; });
   return after == lines.begin() ? nullptr : &*std::prev(after);
+}
+
+uint64_t source_hash(const ebpf::Program& program) {
+  uint64_t hash = 0xcbf29ce484222325;
+  const auto mix = [&](uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) hash = (hash ^ (value >> (8 * i) & 0xff)) * 0x100000001b3;
+  };
+  for (const ebpf::RawInsn& insn : ebpf::encode(program.insns)) {
+    mix(insn.opcode, 1), mix(uint64_t(insn.src_reg) << 4 | insn.dst_reg, 1), mix(uint16_t(insn.offset), 2);
+    mix(uint32_t(insn.imm), 4);
+  }
+  return hash;
 }
 
 namespace {
@@ -138,6 +151,7 @@ void read_tail(Reader& r, Image& image) {
   }
   image.stack_bytes = r.number<uint32_t>();
   image.source_insns = r.number<uint32_t>();
+  image.source_hash = r.number<uint64_t>();
 }
 
 }  // namespace
@@ -164,7 +178,7 @@ std::vector<uint8_t> to_bytes(const Image& image) {
   for (const ebpf::LineInfo& line : image.lines) {
     w.number(line.slot), w.number(line.line), w.number(line.column), w.text(line.file), w.text(line.text);
   }
-  w.number(image.stack_bytes), w.number(image.source_insns);
+  w.number(image.stack_bytes), w.number(image.source_insns), w.number(image.source_hash);
 
   Writer file;
   file.raw(kMagic.data(), kMagic.size());

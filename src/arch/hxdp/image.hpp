@@ -12,7 +12,7 @@
 
 namespace xnic::arch::hxdp {
 
-inline constexpr uint32_t kImageVersion = 1;
+inline constexpr uint32_t kImageVersion = 2;
 inline constexpr uint32_t kNoSlot = ~uint32_t{0};
 
 // One argument of a call: what the helper sees in place of r1..r5.
@@ -62,6 +62,10 @@ struct MapReference {
   bool operator==(const MapReference&) const = default;
 };
 
+// Tells programs apart, after relocation and with maps by their index: FNV-1a over the instructions' bytes. Not made to
+// withstand somebody who wants two programs to look the same.
+uint64_t source_hash(const ebpf::Program& program);
+
 struct Image {
   std::string program;
   Parameters parameters;
@@ -73,6 +77,7 @@ struct Image {
   std::vector<ebpf::LineInfo> lines;  // the program's, sorted by slot
   uint32_t stack_bytes = 0;           // highest stack use, counted from the top (byte 511 down)
   uint32_t source_insns = 0;          // eBPF slots compiled from
+  uint64_t source_hash = 0;           // of these, as source_hash() gives it
 
   const ebpf::LineInfo* line_at(uint32_t slot) const;
 };

@@ -41,12 +41,16 @@ class Decoder {
     for (size_t i = 0; i < image_.maps.size(); ++i) {
       const arch::ebpf::MapSpec& have = program_.maps[i]->spec();
       const isa::MapReference& want = image_.maps[i];
-      if (have.type != want.type || have.key_size != want.key_size || have.value_size != want.value_size)
-        return base::make_error(ErrorKind::kBadInput, image_.program,
-                                "map {} ({}): the image was made for type {} with keys of {} and values of {} bytes; "
-                                "this one has type {}, {} and {}",
-                                i, want.name, want.type, want.key_size, want.value_size, have.type, have.key_size,
-                                have.value_size);
+      // The compiler relies on the size of arrays: an index below it is never looked up in vain.
+      const bool array = want.type == arch::ebpf::kMapArray || want.type == arch::ebpf::kMapPercpuArray;
+      if (have.type != want.type || have.key_size != want.key_size || have.value_size != want.value_size ||
+          (array && have.max_entries != want.max_entries))
+        return base::make_error(
+            ErrorKind::kBadInput, image_.program,
+            "map {} ({}): the image was made for type {} with keys of {} and values of {} bytes and "
+            "{} entries; this one has type {}, {}, {} and {}",
+            i, want.name, want.type, want.key_size, want.value_size, want.max_entries, have.type, have.key_size,
+            have.value_size, have.max_entries);
     }
     return {};
   }
