@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `xnic compile`, `explain` and `sweep`: what they print, what they write, what they refuse.
+// `xnic compile`, `explain`, `sweep` and `check --target`: what they print, what they write, what they refuse.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -206,6 +206,21 @@ TEST(Sweep, GivesOneLineForEachCard) {
   EXPECT_EQ(lines(finished.out), 5u) << finished.out;
   EXPECT_TRUE(finished.out.starts_with("lanes,cores,frame_bytes,clock_mhz,rows,")) << finished.out;
   EXPECT_TRUE(has(finished.out, "\n4,2,32,")) << finished.out;
+}
+
+TEST(CheckNfp, SaysWhatEachFirmwareWouldDo) {
+  const Finished refused = run({"check", object("maps"), "--target", "nfp"});
+  EXPECT_EQ(refused.exit_code, 1) << refused.out;
+  EXPECT_TRUE(has(refused.out, "refused  any NFP-4000 board, firmware corenic")) << refused.out;
+  EXPECT_TRUE(has(refused.out, "[nfp] ")) << refused.out;
+  const Finished taken = run({"check", object("two_programs"), "--target", "nfp", "--board", "cx-2x10", "--json"});
+  EXPECT_EQ(taken.exit_code, 0) << taken.out;
+  EXPECT_TRUE(has(taken.out, "\"clock_mhz\": 633")) << taken.out;
+  EXPECT_FALSE(has(taken.out, "\"taken\": false")) << taken.out;
+  const Finished unknown = run({"check", object("two_programs"), "--target", "nfp", "--firmware", "none"});
+  EXPECT_NE(unknown.exit_code, 0);
+  EXPECT_TRUE(has(unknown.err, "corenic")) << unknown.err;
+  EXPECT_NE(run({"check", object("two_programs"), "--board", "cx-2x10"}).exit_code, 0) << "--board without --target";
 }
 
 }  // namespace

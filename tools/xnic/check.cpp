@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// `xnic check` and `xnic disasm`: what the card makes of an object without running it.
+// `xnic check` and `xnic disasm`: what the card makes of an object without running it; with --target, what another card
+// would.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "arch/ebpf/print.hpp"
 #include "device/object.hpp"
 #include "xnic/command.hpp"
+#include "xnic/offload.hpp"
 
 namespace xnic::tools {
 namespace {
@@ -72,6 +75,18 @@ void print(const ProgramReport& report, bool log) {
   if (log && !report.log.empty()) fmt::print("{}\n", report.log);
 }
 
+// What the card that was asked for says of an accepted program; false when no firmware that was asked for takes it.
+bool check_offload(const CheckOptions& options, const ProgramReport& report, ordered_json* json) {
+  const auto answers = offload_answers(options, *report.program, *report.facts);
+  if (json == nullptr) {
+    print(answers);
+  } else {
+    for (const OffloadAnswer& answer : answers) (*json)["nfp"].push_back(to_json(answer));
+  }
+  return std::any_of(answers.begin(), answers.end(),
+                     [](const OffloadAnswer& answer) { return answer.refusals.empty(); });
+}
+
 base::Result<int> check_all(const CheckOptions& options) {
   device::Device device;
   ordered_json list = ordered_json::array();
@@ -89,6 +104,8 @@ base::Result<int> check_all(const CheckOptions& options) {
       } else {
         print(report, options.log);
       }
+      if (report.accepted && !options.target.empty())
+        rejected = !check_offload(options, report, options.json ? &list.back() : nullptr) || rejected;
     }
   }
   if (options.json) fmt::print("{}\n", list.dump(2));

@@ -48,6 +48,10 @@ struct CheckOptions {
   std::string program_name;
   bool log = false;
   bool json = false;
+  std::string target;    // "nfp": would that card take the program?; empty: the verifier alone
+  std::string board;     // of the nfp target; empty: any
+  std::string firmware;  // of the nfp target; empty: each
+  uint32_t mtu = 1500;   // of the port, for the nfp target
 };
 int check(const CheckOptions& options);
 

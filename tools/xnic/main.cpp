@@ -3,6 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include <fmt/ranges.h>
+
+#include "arch/nfp/card.hpp"
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
 
@@ -23,6 +26,17 @@ int report(const base::Error& error) {
 }
 
 namespace {
+
+template <class Table>
+std::vector<std::string> list(const Table& table) {
+  std::vector<std::string> all;
+  for (const auto& entry : table) all.emplace_back(entry.name);
+  return all;
+}
+template <class Table>
+std::string names(const Table& table) {
+  return fmt::format("{}", fmt::join(list(table), ", "));
+}
 
 void add_run(CLI::App& app, RunOptions& options) {
   CLI::App* run = app.add_subcommand("run", "Run XDP programs over captured packets and count the verdicts");
@@ -68,7 +82,24 @@ void add_others(CLI::App& app, CheckOptions& check, DisasmOptions& disasm, GenOp
   command->add_option("--program", check.program_name, "Program in the object, by function name or section");
   command->add_flag("--log", check.log, "Print the verifier's log of every visited instruction");
   command->add_flag("--json", check.json, "Machine-readable output");
-  command->footer("Example:\n  xnic check build/release/programs/katran_lb.bpf.o");
+  CLI::Option* target = command->add_option("--target", check.target, "Also: would this card take the program? nfp")
+                            ->check(CLI::IsMember({"nfp"}));
+  command->add_option("--board", check.board, "Board of the nfp target: " + names(arch::nfp::boards()))
+      ->check(CLI::IsMember(list(arch::nfp::boards())))
+      ->needs(target);
+  command
+      ->add_option("--firmware", check.firmware,
+                   "Firmware of the nfp target: " + names(arch::nfp::firmwares()) + "; else each")
+      ->check(CLI::IsMember(list(arch::nfp::firmwares())))
+      ->needs(target);
+  command->add_option("--mtu", check.mtu, "MTU of the port on the nfp target")
+      ->capture_default_str()
+      ->check(CLI::Range(68, 9216))
+      ->needs(target);
+  command->footer(
+      "Examples:\n"
+      "  xnic check build/release/programs/katran_lb.bpf.o\n"
+      "  xnic check build/release/programs/changepoint_fixed.bpf.o --target nfp --firmware corenic");
 
   command = app.add_subcommand("disasm", "Print the instructions as bpftool does, with their source lines");
   command->add_option("PROG.o", disasm.object, "XDP object")->required();
