@@ -65,6 +65,11 @@ class Pool {
     free_.pop_back();
     return frame;
   }
+  // True when get() would give null.
+  bool empty() {
+    if (free_.empty()) collect();
+    return free_.empty();
+  }
   // Takes a frame back, whosever it is. Pre: it came from a pool of the same memory and nobody else uses it.
   void put(uint8_t* frame) {
     const uint32_t home = memory_.home_of(frame);

@@ -57,15 +57,21 @@ class Producer {
     }
     return broken_ ? 0 : capacity() - filled;
   }
+  // The place of the entry that the next put() writes: for what goes beside the entry.
+  uint32_t next_slot() const { return produced_ & mask_; }
   // Pre: room() was more than the number of entries put since the last publish().
   void put(const T& entry) { entries_[produced_++ & mask_] = entry; }
   // Lets the consumer see what was put.
   void publish() { counters_->produced.store(produced_, std::memory_order_release); }
-  // After publish(): true when the consumer sleeps and has to be woken. The fence orders our counter before its flag,
-  // as the consumer orders its flag before its last look at our counter: one of the two sees the other.
-  bool must_wake() const {
+  // After publish(): true when the consumer sleeps and has to be woken, which the caller then does: it is said once a
+  // sleep. The fence orders our counter before its flag, as the consumer orders its flag before its last look at our
+  // counter: one of the two sees the other. (Should the flag that is cleared be the one of its next sleep already, the
+  // doorbell that follows ends that one: one look in vain.)
+  bool must_wake() {
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    return counters_->consumer_sleeps.load(std::memory_order_relaxed) != 0;
+    if (counters_->consumer_sleeps.load(std::memory_order_relaxed) == 0) return false;
+    counters_->consumer_sleeps.store(0, std::memory_order_relaxed);
+    return true;
   }
   // Entries that the consumer has not yet taken.
   uint32_t filled() const { return produced_ - counters_->consumed.load(std::memory_order_acquire); }
@@ -108,6 +114,8 @@ class Consumer {
     }
     return broken_ ? 0 : filled;
   }
+  // The place of the `i`th entry that is available: for what lies beside it.
+  uint32_t slot(uint32_t i) const { return (consumed_ + i) & mask_; }
   // The `i`th entry that is available, as a copy. Pre: i < available().
   T peek(uint32_t i) const { return entries_[(consumed_ + i) & mask_]; }
   // Gives `count` entries back to the producer. Pre: count <= available().

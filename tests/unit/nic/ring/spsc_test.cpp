@@ -56,6 +56,9 @@ TEST(Spsc, ASleeperIsWokenOrDoesNotSleep) {
   Local<uint32_t> ring(4);
   EXPECT_TRUE(ring.consumer.prepare_sleep());
   EXPECT_TRUE(ring.producer.must_wake());
+  EXPECT_FALSE(ring.producer.must_wake());  // said once a sleep
+  ring.consumer.wake();
+  EXPECT_TRUE(ring.consumer.prepare_sleep());
   ring.consumer.wake();
   EXPECT_FALSE(ring.producer.must_wake());
   ring.producer.put(7);
