@@ -21,8 +21,9 @@ namespace xnic::nic::port {
 using MacAddress = std::array<uint8_t, 6>;
 
 struct Info {
-  std::string name;      // as configured; unique on the card
-  std::string kind;      // "af_xdp", "memory", "tap", "pcap"
+  std::string name{};    // as configured; unique on the card
+  std::string kind{};    // "af_xdp", "memory", "tap", "pcap"
+  std::string detail{};  // for people: what the kind has to say of this one, as "native, zero-copy"
   uint32_t ifindex = 0;  // on the card; what programs see and redirect to
   MacAddress mac{};
   uint32_t mtu = 1500;  // bytes of payload; a frame may have 14 more, and 4 for each VLAN tag

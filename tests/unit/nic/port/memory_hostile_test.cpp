@@ -28,7 +28,7 @@ class HostilePeer : public PortTest {
   std::string path_ = testing::TempDir() + "xnic_hostile_" + std::to_string(getpid()) + "_" +
                       testing::UnitTest::GetInstance()->current_test_info()->name();
   std::unique_ptr<Port> port_ =
-      std::move(*open_memory(Info{.name = "m0", .kind = "", .ifindex = 7, .mac = {}, .mtu = 1500, .queues = 1},
+      std::move(*open_memory(Info{.name = "m0", .ifindex = 7, .mac = {}, .mtu = 1500, .queues = 1},
                              MemoryOptions{.path = path_, .entries = 64}, clock_));
   void TearDown() override {
     port_->close(0, pool());

@@ -24,7 +24,7 @@ class MemoryPortTest : public PortTest {
  protected:
   std::string path_ = testing::TempDir() + "xnic_memory_" + std::to_string(getpid()) + "_" +
                       testing::UnitTest::GetInstance()->current_test_info()->name();
-  Info info_{.name = "m0", .kind = "", .ifindex = 7, .mac = {2, 0, 0, 0, 0, 9}, .mtu = 1500, .queues = 1};
+  Info info_{.name = "m0", .ifindex = 7, .mac = {2, 0, 0, 0, 0, 9}, .mtu = 1500, .queues = 1};
   MemoryOptions options_{.path = path_, .entries = 64};
   std::unique_ptr<Port> port_;
 
