@@ -49,6 +49,17 @@ TEST(Compile, TooFewRowsNameTheParameter) {
   EXPECT_TRUE(finished.out.empty()) << finished.out;
 }
 
+TEST(Compile, ATailCallIsRefusedWithItsSourceLineAndRule) {
+  for (const Finished& finished : {run({"compile", object("tail_call")}),
+                                   run({"run", object("tail_call"), "--in", trace(), "--engine", "hxdp"})}) {
+    EXPECT_EQ(finished.exit_code, 3) << finished.err;
+    for (const char* part :
+         {"tail_call.bpf.c:16: ", "bpf_tail_call(ctx, &programs, 1)", "an hXDP image holds one program"})
+      EXPECT_TRUE(has(finished.err, part)) << part << " in " << finished.err;
+  }
+  EXPECT_EQ(run({"run", object("tail_call"), "--in", trace()}).exit_code, 0) << "the interpreter can";
+}
+
 TEST(Compile, AnImageHoldsOneProgram) {
   const Finished finished = run({"compile", object("two_programs"), "-o", scratch("two.hxdp")});
   EXPECT_NE(finished.exit_code, 0);

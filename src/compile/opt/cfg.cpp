@@ -53,6 +53,7 @@ struct Builder {
   Cfg cfg;
   std::vector<uint8_t> state;  // 0 new, 1 on the path, 2 done
   std::vector<uint32_t> post;
+  std::vector<std::vector<uint32_t>> predecessors{};  // of blocks
 
   void visit(uint32_t start) {
     std::vector<std::pair<uint32_t, size_t>> path{{start, 0}};
@@ -85,17 +86,13 @@ struct Builder {
   }
 
   std::vector<bool> reachable(uint32_t from, bool backwards) const {
-    std::vector<std::vector<uint32_t>> edges(cfg.blocks.size());
-    for (uint32_t i = 0; i < cfg.blocks.size(); i++) {
-      for (uint32_t to : cfg.blocks[i].successors) backwards ? edges[to].push_back(i) : edges[i].push_back(to);
-    }
     std::vector<bool> seen(cfg.blocks.size());
     std::vector<uint32_t> work{from};
     seen[from] = true;
     while (!work.empty()) {
       const uint32_t at = work.back();
       work.pop_back();
-      for (uint32_t to : edges[at]) {
+      for (uint32_t to : backwards ? predecessors[at] : cfg.blocks[at].successors) {
         if (!seen[to]) seen[to] = true, work.push_back(to);
       }
     }
@@ -105,6 +102,21 @@ struct Builder {
   void describe_loop(uint32_t header) {
     const auto forward = reachable(header, false), backward = reachable(header, true);
     BasicBlock& h = cfg.blocks[header];
+    // The body: what reaches a retreating edge to the header without passing it.
+    h.loop_body.assign(cfg.blocks.size(), false);
+    h.loop_body[header] = true;
+    std::vector<uint32_t> work;
+    const auto add = [&](uint32_t block) {
+      if (state[block] != 0 && !h.loop_body[block]) h.loop_body[block] = true, work.push_back(block);
+    };
+    for (uint32_t from : predecessors[header]) {
+      if (cfg.blocks[from].order >= h.order) add(from);
+    }
+    while (!work.empty()) {
+      const uint32_t at = work.back();
+      work.pop_back();
+      for (uint32_t from : predecessors[at]) add(from);
+    }
     for (uint32_t i = 0; i < cfg.blocks.size(); i++) {
       if (!forward[i] || !backward[i]) continue;
       for (Slot slot = cfg.blocks[i].first; slot < cfg.blocks[i].end; slot++) {
@@ -137,6 +149,10 @@ Cfg build_cfg(const Program& program) {
     const Instruction& last = program.insns[block.end - 1];
     if (falls_through(last) && block.end < slots) block.successors.push_back(b.cfg.block_at[block.end]);
     if (int64_t to = target_of(last); to >= 0) block.successors.push_back(b.cfg.block_at[size_t(to)]);
+  }
+  b.predecessors.resize(b.cfg.blocks.size());
+  for (uint32_t i = 0; i < b.cfg.blocks.size(); i++) {
+    for (uint32_t to : b.cfg.blocks[i].successors) b.predecessors[to].push_back(i);
   }
   b.state.assign(b.cfg.blocks.size(), 0);
   for (const Subprogram& sub : program.subprograms) {

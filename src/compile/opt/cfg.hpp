@@ -20,6 +20,7 @@ struct BasicBlock {
   bool loop_header = false;          // target of a retreating edge
   uint16_t loop_writes = 0;   // loop_header: registers that the loop may change; bit 11: the turns left to may_goto
   bool loop_effects = false;  // loop_header: the loop stores or calls
+  std::vector<bool> loop_body{};  // loop_header: by block, those that may come back to it without leaving the loop
 };
 
 // Blocks by index; `block_at[slot]` is the block that starts there (or ~0). Calls of subprograms end blocks.

@@ -19,6 +19,10 @@ namespace xnic::compile::opt {
 using namespace arch::ebpf;
 using arch::ebpf::Width;
 
+namespace {
+constexpr size_t kMaxBlocks = 20'000;
+}
+
 std::string source_of(const Program& program, Slot slot) {
   const LineInfo* line = program.line_at(slot);
   if (line == nullptr) return fmt::format("insn {}", slot);
@@ -108,9 +112,11 @@ base::Result<void> Lifter::run() {
   while (!queue_.empty()) {
     auto first = queue_.extract(queue_.begin());
     if (first.mapped().arrivals.empty()) continue;
-    XNIC_TRY(process(first.key(), first.mapped().cfg_block, std::move(first.mapped().arrivals)));
-    if (graph_.blocks.size() > 20'000)
-      return base::make_error(base::ErrorKind::kLimit, program_.name, "more than 20000 blocks after inlining");
+    const uint32_t cfg_block = first.mapped().cfg_block;
+    XNIC_TRY(process(first.key(), cfg_block, std::move(first.mapped().arrivals)));
+    if (graph_.blocks.size() > kMaxBlocks)
+      return refuse(base::ErrorKind::kLimit, cfg_.blocks[cfg_block].first,
+                    fmt::format("more than {} blocks: every call of a function becomes a copy of it", kMaxBlocks));
   }
   return {};
 }
@@ -129,6 +135,10 @@ void Lifter::arrive(Env env, Edge edge, uint32_t cfg_block) {
     go_back(env, loop);
     return;
   }
+  // Who has left a loop may share what follows with everybody.
+  std::erase_if(env.loops, [&](const Loop& loop) {
+    return loop.key.size() == key.size() && !cfg_.blocks[loop.cfg_block].loop_body[cfg_block];
+  });
   Pending& pending = queue_[key];
   pending.cfg_block = cfg_block;
   pending.arrivals.push_back({std::move(env), edge});
@@ -204,7 +214,7 @@ base::Result<void> Lifter::process(const Key& key, uint32_t cfg_block, std::vect
         env.block = block;
       }
     } else {
-      env = merge(group, bb, bb.loop_header, key);
+      env = merge(group, cfg_block, key);
     }
     XNIC_TRY(walk(std::move(env), cfg_block));
   }
@@ -212,7 +222,9 @@ base::Result<void> Lifter::process(const Key& key, uint32_t cfg_block, std::vect
 }
 
 // One block for all arrivals. Post: the environment holds on every path through it.
-Env Lifter::merge(std::vector<Arrival>& arrivals, const BasicBlock& bb, bool header, const Key& key) {
+Env Lifter::merge(std::vector<Arrival>& arrivals, uint32_t cfg_block, const Key& key) {
+  const BasicBlock& bb = cfg_.blocks[cfg_block];
+  const bool header = bb.loop_header;
   // Edges out of branches get a block of their own, which hands over the phis' values.
   for (Arrival& arrival : arrivals) {
     if (arrival.edge == Edge::kGoto) continue;
@@ -239,7 +251,7 @@ Env Lifter::merge(std::vector<Arrival>& arrivals, const BasicBlock& bb, bool hea
   graph_.at_block = block;
   graph_.at_slot = bb.first;
 
-  Loop loop{key, block, {}};
+  Loop loop{key, cfg_block, block, {}};
   const size_t values = kPathValues + 5 * env.frames.size();
   for (size_t i = 0; i < values; i++) {
     bool differ = header && i < kPathValues && (bb.loop_writes >> i & 1);

@@ -39,6 +39,7 @@ struct Known {
 };
 struct Loop {
   Key key;
+  uint32_t cfg_block;
   BlockId header;
   std::vector<size_t> values;  // those with phis: registers, then what callers saved
 };
@@ -74,7 +75,7 @@ class Lifter {
   void arrive(Env env, Edge edge, uint32_t cfg_block);
   base::Result<void> process(const Key& key, uint32_t cfg_block, std::vector<Arrival> arrivals);
   bool worth_copy(const BasicBlock& bb, const Arrival& arrival, size_t others);
-  Env merge(std::vector<Arrival>& arrivals, const BasicBlock& bb, bool header, const Key& key);
+  Env merge(std::vector<Arrival>& arrivals, uint32_t cfg_block, const Key& key);
   BlockId new_block(BlockId idom, double weight);
   void connect(const Arrival& arrival, BlockId to);
   void go_back(Env& env, const Loop& loop);

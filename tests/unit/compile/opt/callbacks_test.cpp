@@ -174,5 +174,12 @@ TEST(Refusals, FramesThatNeedMoreThanTheStack) {
   EXPECT_NE(lifted.error().message().find("512 bytes of stack"), std::string::npos) << lifted.error().message();
 }
 
+// The program array's other programs have images of their own, and the core has one instruction memory.
+TEST(TailCalls, AreRefusedWithTheInstruction) {
+  const std::string error = after("r2 = map[3]\n r3 = 0\n call bpf_tail_call\n r0 = 1\n exit");
+  EXPECT_NE(error.find("insn 3"), std::string::npos) << error;
+  EXPECT_NE(error.find("tail calls: an hXDP image holds one program"), std::string::npos) << error;
+}
+
 }  // namespace
 }  // namespace xnic::compile::opt::testing

@@ -14,9 +14,10 @@ using arch::ebpf::kMapArray;
 using arch::ebpf::kMapHash;
 using Pass = void (*)(Graph&);
 
-// One map of each kind that tests want, by index: an array (4, 16), a hash (8, 16), a hash (8, 8).
+// One map of each kind that tests want, by index: an array (4, 16), a hash (8, 16), a hash (8, 8), programs.
 inline std::vector<MapSpec> test_maps() {
-  return {map_of(kMapArray, 4, 16), map_of(kMapHash, 8, 16), map_of(kMapHash, 8, 8)};
+  return {map_of(kMapArray, 4, 16), map_of(kMapHash, 8, 16), map_of(kMapHash, 8, 8),
+          map_of(arch::ebpf::kMapProgArray, 4, 4)};
 }
 
 struct Lifted {
