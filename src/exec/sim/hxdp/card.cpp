@@ -14,14 +14,6 @@
 
 namespace xnic::exec::sim::hxdp {
 
-void LatencyHistogram::add(uint64_t cycles) {
-  if (count_.empty()) count_.resize(kExact + 1);
-  ++count_[std::min(cycles, kExact)];
-  ++packets_;
-  sum_ += cycles;
-  max_ = std::max(max_, cycles);
-}
-
 uint64_t LatencyHistogram::percentile(double percent) const {
   const double wanted = percent / 100 * static_cast<double>(packets_);
   uint64_t seen = 0;
@@ -127,9 +119,9 @@ void Card::account(const Schedule& schedule, const PacketRun& run, uint64_t arri
 constexpr Verdict kLost{arch::ebpf::kXdpDrop, {}};
 
 void Card::run_one(Worker& worker, packet::Packet& packet, Verdict& verdict, const RunContext& context) {
-  const uint32_t frames = frames_of(packet);
-  const uint64_t arrival = arrival_of(packet);
-  if (!admit(worker, arrival, frames)) {
+  const bool queued = options_.traffic.kind != Traffic::Kind::kBackToBack;
+  const uint64_t arrival = queued ? arrival_of(packet) : 0;
+  if (queued && !admit(worker, arrival, frames_of(packet))) {
     verdict = kLost;
     return;
   }
@@ -138,11 +130,11 @@ void Card::run_one(Worker& worker, packet::Packet& packet, Verdict& verdict, con
   PacketTrace* trace = nullptr;
   if (traces_.size() < options_.trace_packets) trace = &traces_.emplace_back();
   trace == nullptr ? core.run_rows() : run_traced(worker, *trace);
-  verdict = core.finish();
-  const uint64_t ready = enqueue(arrival, frames);
+  core.finish(verdict);
+  const uint64_t ready = enqueue(arrival, core.run.frames_in);
   const Schedule schedule = worker.timeline.place(core.run, ready, output_free_);
   if (trace != nullptr) finish_trace(schedule, core.run, *trace);
-  if (options_.traffic.kind != Traffic::Kind::kBackToBack) worker.reads.add(schedule.in_start, frames);
+  if (queued) worker.reads.add(schedule.in_start, core.run.frames_in);
   account(schedule, core.run, arrival);
 }
 
@@ -202,7 +194,7 @@ bool Card::advance(Worker& worker) {
 }
 
 void Card::leave(Worker& worker, std::span<Verdict> verdicts) {
-  verdicts[worker.now.packet] = worker.core.finish();
+  worker.core.finish(verdicts[worker.now.packet]);
   worker.timeline.end(worker.schedule, worker.core.run, worker.waited, output_free_);
   account(worker.schedule, worker.core.run, worker.now.arrival);
   worker.state = Worker::State::kIdle;
@@ -248,7 +240,10 @@ void Card::run_many(std::span<packet::Packet> packets, std::span<Verdict> verdic
 
 void Card::run(std::span<packet::Packet> packets, std::span<Verdict> verdicts, const RunContext& context) {
   if (workers_.size() == 1) {
-    for (size_t i = 0; i < packets.size(); ++i) run_one(*workers_[0], packets[i], verdicts[i], context);
+    for (size_t i = 0; i < packets.size(); ++i) {
+      if (i + 1 < packets.size()) __builtin_prefetch(packets[i + 1].data);
+      run_one(*workers_[0], packets[i], verdicts[i], context);
+    }
   } else {
     run_many(packets, verdicts, context);
   }

@@ -13,6 +13,7 @@
 // - A packet that arrives in the cycle in which a row starts or a run ends finds the queue as it was before.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <span>
 
@@ -36,7 +37,13 @@ struct CardOptions {
 class LatencyHistogram {
  public:
   static constexpr uint64_t kExact = 1u << 16;
-  void add(uint64_t cycles);
+  void add(uint64_t cycles) {
+    if (count_.empty()) count_.resize(kExact + 1);
+    ++count_[std::min(cycles, kExact)];
+    ++packets_;
+    sum_ += cycles;
+    max_ = std::max(max_, cycles);
+  }
   uint64_t packets() const { return packets_; }
   // Smallest latency that at least `percent` of the packets do not exceed; 0 without packets.
   uint64_t percentile(double percent) const;

@@ -28,12 +28,17 @@ void set_map(isa::CallShape& shape, const maps::Map& map) {
 
 Core::Core(const FlatImage& flat) : image(flat), profile(flat.rows.size()) {
   frame_shift = static_cast<uint32_t>(std::countr_zero(flat.parameters.frame_bytes));
+  helper.program = flat.program;
+  helper.stack = reinterpret_cast<uint64_t>(stack);
+  helper.stack_bytes = sizeof stack;
 }
 
 void Core::begin(packet::Packet& of, const RunContext& context, helpers::HelperState& state) {
   packet = &of;
   origin = reinterpret_cast<uint64_t>(of.data);
-  std::memset(regs, 0, isa::kRegisters * sizeof regs[0]);
+  // In pieces that the compiler makes vector stores of; for the whole it would call memset or use "rep stos".
+  static_assert(isa::kRegisters % 4 == 0);
+  for (uint32_t r = 0; r < isa::kRegisters; r += 4) std::memset(regs + r, 0, 4 * sizeof regs[0]);
   if (stack_dirty) {
     std::memset(stack, 0, sizeof stack);
     stack_dirty = false;
@@ -49,11 +54,8 @@ void Core::begin(packet::Packet& of, const RunContext& context, helpers::HelperS
   if (image.sites.empty()) return;
   helper.reset();
   helper.packet = &of;
-  helper.program = image.program;
   helper.run = &context;
   helper.state = &state;
-  helper.stack = reinterpret_cast<uint64_t>(stack);
-  helper.stack_bytes = sizeof stack;
 }
 
 void Core::note_touch(uint64_t frame) {
@@ -72,7 +74,7 @@ Flow Core::fault(const Micro& op, uint64_t address, uint32_t bytes, const char* 
 }
 
 void Core::call(const Micro& op) {
-  const FlatSite& site = image.sites[op.site];
+  const FlatSite& site = *op.site;
   isa::CallCost cost = site.cost;
   if (!site.is_known) {
     const arch::ebpf::HelperSignature& signature = *arch::ebpf::find_helper(site.site.helper);
@@ -106,13 +108,14 @@ void Core::apply_effects() {
   effects = 0;
 }
 
-inline bool Core::run_row() {
+// `so_far`: rows and cycles before this one, which run.rows and run.cycles say while its operations run.
+inline bool Core::run_row(Progress& so_far) {
   const FlatRow& current = image.rows[row];
   RowProfile& counted = profile[row];
   const Micro* const first = image.micros.data() + current.first;
   const Micro* const end = image.micros.data() + current.end;
   ++counted.visits;
-  ++run.rows;
+  run.cycles = so_far.cycles;
   row_extra = 0;
   row_map_accesses = 0;
   Flow flow = Flow::kOn;
@@ -127,12 +130,13 @@ inline bool Core::run_row() {
     }
   }
   if (effects != 0) apply_effects();
-  if (row_map_accesses != 0) {
+  if (row_map_accesses * image.timing.map_memory_cycles != 0) {
     const uint32_t held = row_map_accesses * image.timing.map_memory_cycles;
     run.memory_cycles += held;
     row_extra += held;
   }
-  run.cycles += 1 + row_extra;
+  so_far.rows += 1;
+  so_far.cycles += 1 + row_extra;
   counted.cycles += row_extra;
   if (flow == Flow::kExit) return false;
   if (flow == Flow::kTaken) {
@@ -140,22 +144,32 @@ inline bool Core::run_row() {
   } else {
     ++row;
   }
-  if (run.rows < kRowBudget) return true;
+  if (so_far.rows < kRowBudget) return true;
   fault(*first, 0, 0, "endless program");
   return false;
 }
 
-bool Core::step() { return run_row(); }
-
-void Core::run_rows() {
-  while (run_row()) {
-  }
+bool Core::step() {
+  Progress progress{run.rows, run.cycles};
+  const bool goes_on = run_row(progress);
+  run.rows = progress.rows, run.cycles = progress.cycles;
+  return goes_on;
 }
 
-Verdict Core::finish() {
-  Verdict result;
+void Core::run_rows() {
+  Progress progress{run.rows, run.cycles};
+  while (run_row(progress)) {
+  }
+  run.rows = progress.rows, run.cycles = progress.cycles;
+}
+
+void Core::finish(Verdict& result) {
   result.code = verdict;
-  if (result.code == arch::ebpf::kXdpRedirect) result.redirect = helper.redirect;
+  if (verdict == arch::ebpf::kXdpRedirect) {
+    result.redirect = helper.redirect;
+  } else {
+    result.redirect = {};
+  }
   if (!helper.held_maps.empty()) helper.held_maps.clear();
   const uint32_t action = result.action();
   const bool leaves = action != arch::ebpf::kXdpAborted && action != arch::ebpf::kXdpDrop;
@@ -163,7 +177,6 @@ Verdict Core::finish() {
   run.frames_out = leaves ? (bytes_of(*packet) + mask) >> frame_shift : 0;
   const auto cut = static_cast<int64_t>(reinterpret_cast<uint64_t>(packet->data) - origin);
   run.lead_frames = cut > 0 ? static_cast<uint32_t>((cut + mask) >> frame_shift) : 0;
-  return result;
 }
 
 }  // namespace xnic::exec::sim::hxdp

@@ -29,6 +29,7 @@ namespace xnic::exec::sim::hxdp {
 namespace isa = arch::hxdp;
 
 struct Core;
+struct FlatSite;
 struct Micro;
 enum class Flow : uint8_t { kOn, kTaken, kExit };
 using Handler = Flow (*)(Core&, const Micro&);
@@ -38,12 +39,12 @@ inline constexpr uint32_t kTemporaries = isa::kMaxLanes;
 // One operation of one lane. Nops have none.
 struct Micro {
   Handler handler = nullptr;
-  uint64_t imm = 0;     // immediate (sign-extended), offset of an address or memory operand
-  uint64_t value = 0;   // stored immediate; base address of a map or its values
-  uint32_t target = 0;  // row
-  uint16_t site = 0;    // call table
-  uint8_t out = 0;      // result: register, or kRegisters + lane
-  uint8_t a = 0;        // register operands
+  uint64_t imm = 0;                // immediate (sign-extended), offset of an address or memory operand
+  uint64_t value = 0;              // stored immediate; base address of a map or its values
+  const FlatSite* site = nullptr;  // calls: in FlatImage::sites
+  uint32_t target = 0;             // row
+  uint8_t out = 0;                 // result: register, or kRegisters + lane
+  uint8_t a = 0;                   // register operands
   uint8_t b = 0;
   uint8_t c = 0;
   uint8_t lane = 0;
@@ -89,7 +90,7 @@ struct FlatSite {
   bool reads_packet = false;       // by offset, so that no argument shows it
 };
 
-// Immutable after decode().
+// Immutable after decode(). Moving it leaves `sites` where they are.
 struct FlatImage {
   std::vector<Micro> micros;
   std::vector<FlatRow> rows;
@@ -146,11 +147,11 @@ struct Core {
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  // Starts a packet; then step() until it returns false, or run_rows(), then finish().
+  // Starts a packet; then step() until it returns false, or run_rows(), then finish(), which gives the verdict.
   void begin(packet::Packet& packet, const RunContext& context, helpers::HelperState& state);
   bool step();
   void run_rows();
-  Verdict finish();
+  void finish(Verdict& result);
 
   // --- state that the handlers work on ---
   uint64_t regs[isa::kRegisters + kTemporaries] = {};
@@ -223,7 +224,11 @@ struct Core {
 
  private:
   isa::Space search_space(uint64_t address, uint64_t bytes);
-  bool run_row();
+  struct Progress {
+    uint32_t rows;
+    uint32_t cycles;
+  };
+  bool run_row(Progress& so_far);
   void note_touch(uint64_t frame);
   void apply_effects();
   void call(const Micro& op);

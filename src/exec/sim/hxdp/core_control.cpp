@@ -152,7 +152,7 @@ void touch_argument(Core& core, const FlatSite& flat, size_t i) {
 // Arguments are read with the row; the helper runs in its lane's turn.
 template <Flow flow>
 Flow call(Core& core, const Micro& m) {
-  const FlatSite& flat = core.image.sites[m.site];
+  const FlatSite& flat = *m.site;
   std::copy(flat.constant.begin(), flat.constant.end(), core.call_args);
   for (size_t at = 0; at < flat.variables; ++at) {
     const size_t i = flat.variable[at];

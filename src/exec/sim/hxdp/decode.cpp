@@ -294,11 +294,11 @@ class Decoder {
     return done(o, m);
   }
   base::Result<void> fill(const isa::Call& o, Micro& m) const {
-    m.site = o.site, m.out = o.dst, m.has_result = o.has_result, m.calls = true;
+    m.site = &flat_.sites[o.site], m.out = o.dst, m.has_result = o.has_result, m.calls = true;
     return done(o, m);
   }
   base::Result<void> fill(const isa::CallExit& o, Micro& m) const {
-    m.site = o.site, m.exits = true, m.calls = true;
+    m.site = &flat_.sites[o.site], m.exits = true, m.calls = true;
     return done(o, m);
   }
   base::Result<void> fill(const isa::Exit& o, Micro& m) const {
