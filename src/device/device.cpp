@@ -155,6 +155,15 @@ std::shared_ptr<const exec::LoadedProgram> Device::port_program(uint32_t ifindex
   return program ? program_ref(program) : nullptr;
 }
 
+void Device::set_port_listener(PortListener* listener) { state_->ports.set_listener(listener); }
+
+uint32_t Device::cpus() const { return state_->cpus; }
+
+std::shared_ptr<exec::maps::Map> Device::map_by_id(uint32_t id) const {
+  auto object = state_->objects.find(ObjectKind::kMap, id);
+  return object ? map_ref(std::static_pointer_cast<MapObject>(object)) : nullptr;
+}
+
 std::vector<std::string> Device::pins() const { return state_->pins.paths(); }
 
 bool Device::unpin(const std::string& path) { return state_->pins.unpin(state_->objects, path) == 0; }

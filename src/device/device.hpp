@@ -20,6 +20,8 @@
 
 namespace xnic::device {
 
+class PortListener;
+
 struct DeviceOptions {
   uint32_t cpus = 0;  // copies in per-CPU maps; 0: as many as the machine has possible CPUs, which libbpf expects
   const base::Clock* clock = nullptr;      // null: SystemClock
@@ -47,6 +49,14 @@ class Device {
   bool remove_port(uint32_t ifindex);
   // The program attached to a port, null when there is none.
   std::shared_ptr<const exec::LoadedProgram> port_program(uint32_t ifindex) const;
+  // Who runs the programs of the ports; see ports.hpp. Not owned; null: nobody any more. After the call the earlier
+  // listener is not in use.
+  void set_port_listener(PortListener* listener);
+
+  // Copies in per-CPU maps.
+  uint32_t cpus() const;
+  // The map with this id, or null. Takes the device's lock.
+  std::shared_ptr<exec::maps::Map> map_by_id(uint32_t id) const;
 
   // The card's pins (BPF_OBJ_PIN makes them). unlink() is what a file system does to remove one; here it is this.
   std::vector<std::string> pins() const;

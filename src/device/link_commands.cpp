@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cerrno>
+#include <utility>
 
 #include "device/ports.hpp"
 #include "device/state.hpp"
@@ -47,14 +48,46 @@ std::shared_ptr<ProgramObject> PortTable::program(uint32_t ifindex) const {
   return port == ports_.end() || !port->second.link ? nullptr : port->second.link->program;
 }
 
+void PortTable::set_listener(PortListener* listener) {
+  std::lock_guard change(changes_);
+  listener_ = listener;
+}
+
+// Pre: changes_ is held.
+int PortTable::tell(uint32_t ifindex, const std::shared_ptr<ProgramObject>& program) const {
+  if (listener_ == nullptr) return 0;
+  return listener_->program_changes(ifindex, program ? program_ref(program) : nullptr);
+}
+
+// Pre of both checks: mutex_ is held.
+int PortTable::check_attach(uint32_t ifindex, uint32_t flags) const {
+  auto port = ports_.find(ifindex);
+  if (port == ports_.end()) return -EINVAL;
+  const LinkObject* present = port->second.link;
+  if (present == nullptr) return 0;
+  bool same_mode = (present->flags & XDP_FLAGS_MODES) == (flags & XDP_FLAGS_MODES);
+  return same_mode ? -EBUSY : -EEXIST;
+}
+
+int PortTable::check_replace(const LinkObject& link, const ProgramObject& program,
+                             const ProgramObject* expected) const {
+  if (link.ifindex == 0) return -ENOLINK;
+  if (expected && link.program.get() != expected) return -EPERM;
+  bool same_type = link.program->loaded.program->expected_attach_type == program.loaded.program->expected_attach_type;
+  return same_type ? 0 : -EINVAL;
+}
+
+// The listener may take long (it compiles), so readers are not kept waiting meanwhile. The port may go in that time.
 int PortTable::attach(LinkObject& link, uint32_t ifindex, uint32_t flags, std::shared_ptr<ProgramObject> program) {
+  std::lock_guard change(changes_);
+  {
+    std::lock_guard lock(mutex_);
+    if (int error = check_attach(ifindex, flags)) return error;
+  }
+  if (int error = tell(ifindex, program)) return error;
   std::lock_guard lock(mutex_);
   auto port = ports_.find(ifindex);
   if (port == ports_.end()) return -EINVAL;
-  if (const LinkObject* present = port->second.link) {
-    bool same_mode = (present->flags & XDP_FLAGS_MODES) == (flags & XDP_FLAGS_MODES);
-    return same_mode ? -EBUSY : -EEXIST;
-  }
   link.program = std::move(program);
   link.ifindex = ifindex;
   link.flags = flags;
@@ -63,21 +96,31 @@ int PortTable::attach(LinkObject& link, uint32_t ifindex, uint32_t flags, std::s
 }
 
 int PortTable::replace(LinkObject& link, std::shared_ptr<ProgramObject> program, const ProgramObject* expected) {
-  // After the lock is released, `program` is the old one.
+  // After the locks are released, `program` is the old one.
+  std::lock_guard change(changes_);
+  uint32_t ifindex = 0;
+  {
+    std::lock_guard lock(mutex_);
+    if (int error = check_replace(link, *program, expected)) return error;
+    ifindex = link.ifindex;
+  }
+  if (int error = tell(ifindex, program)) return error;
   std::lock_guard lock(mutex_);
   if (link.ifindex == 0) return -ENOLINK;
-  if (expected && link.program.get() != expected) return -EPERM;
-  if (link.program->loaded.program->expected_attach_type != program->loaded.program->expected_attach_type)
-    return -EINVAL;
   std::swap(link.program, program);
   return 0;
 }
 
 void PortTable::detach(LinkObject& link) {
-  std::lock_guard lock(mutex_);
-  if (link.ifindex == 0) return;
-  ports_.at(link.ifindex).link = nullptr;
-  link.ifindex = 0;
+  std::lock_guard change(changes_);
+  uint32_t ifindex = 0;
+  {
+    std::lock_guard lock(mutex_);
+    if (link.ifindex == 0) return;
+    ifindex = std::exchange(link.ifindex, 0);
+    ports_.at(ifindex).link = nullptr;
+  }
+  tell(ifindex, nullptr);
 }
 
 PortTable::LinkView PortTable::view(const LinkObject& link) const {

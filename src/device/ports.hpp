@@ -25,8 +25,18 @@ struct LinkObject final : DeviceObject {
   uint32_t flags = 0;    // XDP_FLAGS_* mode bits as given
 };
 
+// Told of every change of a port's program before it shows, one change at a time. What it returns other than 0 is the
+// result of the bpf(2) command, and nothing changes. Must not call back into the device's links.
+class PortListener {
+ public:
+  virtual ~PortListener() = default;
+  // `program` null: none from now on; the result is not looked at.
+  virtual int program_changes(uint32_t ifindex, std::shared_ptr<const exec::LoadedProgram> program) = 0;
+};
+
 class PortTable {
  public:
+  void set_listener(PortListener* listener);
   // False when the index or the name is taken or the index is 0.
   bool add(uint32_t ifindex, const std::string& name, uint32_t queues);
   // Detaches the link on it, if any. False when there is no such port.
@@ -54,6 +64,13 @@ class PortTable {
     uint32_t queues;
     LinkObject* link = nullptr;  // detaches itself before it dies
   };
+  int check_attach(uint32_t ifindex, uint32_t flags) const;
+  int check_replace(const LinkObject& link, const ProgramObject& program, const ProgramObject* expected) const;
+  int tell(uint32_t ifindex, const std::shared_ptr<ProgramObject>& program) const;
+
+  // Held over a whole change, the listener's part included; taken before mutex_.
+  std::mutex changes_;
+  PortListener* listener_ = nullptr;  // guarded by changes_
   mutable std::mutex mutex_;
   std::map<uint32_t, Port> ports_;
 };

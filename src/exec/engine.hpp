@@ -74,6 +74,9 @@ class Engine {
   virtual base::Result<void> push_maps() { return {}; }
   virtual base::Result<void> pull_maps() { return {}; }
   virtual EngineCounters counters() const = 0;
+  // Runs the callbacks of timers whose time has come; returns how many ran. Engines that have timers also look at them
+  // in run(). Pre: load() succeeded.
+  virtual uint64_t run_timers(const RunContext&) { return 0; }
 };
 
 // The engines in this build by name, for --engine: "interp", "kernel", and "native" and "hxdp", which need image

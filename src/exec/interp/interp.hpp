@@ -61,8 +61,7 @@ class Interp final : public Engine {
                          const RunContext& context) override;
   EngineCounters counters() const override;
 
-  // Runs the callbacks of timers whose time has come; returns how many ran. Pre: load() succeeded.
-  uint64_t run_timers(const RunContext& context);
+  uint64_t run_timers(const RunContext& context) override;
   // The first violation since load(), if any.
   const std::optional<Violation>& violation() const;
   // Packets that were aborted because their budget ran out.

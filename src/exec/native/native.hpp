@@ -37,8 +37,7 @@ class Native final : public Engine {
                          const RunContext& context) override;
   EngineCounters counters() const override;
 
-  // Runs the callbacks of timers whose time has come; returns how many ran. Pre: load() succeeded.
-  uint64_t run_timers(const RunContext& context);
+  uint64_t run_timers(const RunContext& context) override;
   // Text of bpf_trace_printk since the last call, one line each.
   std::string take_trace();
 
