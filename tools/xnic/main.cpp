@@ -8,6 +8,7 @@
 #include "arch/nfp/card.hpp"
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
+#include "xnic/testnet.hpp"
 
 namespace xnic::tools {
 
@@ -170,6 +171,45 @@ void add_card_commands(CLI::App& app, CompileOptions& compile, ExplainOptions& e
       "Example:\n  xnic sweep build/release/programs/xdp1.bpf.o --in a.pcap --lanes 2,4,8 --cores 1,4 --csv");
 }
 
+CLI::App* add_testnet(CLI::App& app, TestnetOptions& options) {
+  CLI::App* command = app.add_subcommand(
+      "testnet",
+      "Hosts in network namespaces, joined by veth pairs to interfaces in the card's namespace (needs root)");
+  command->require_subcommand(1);
+  const auto net = [&](CLI::App* one) {
+    one->add_option("--net", options.net, "Name of the network: its namespaces are NET-card and NET-HOST")
+        ->capture_default_str();
+    return one;
+  };
+  CLI::App* up = net(command->add_subcommand("up", "Make the network; does nothing when it is up already"));
+  up->add_option("--host", options.hosts, "NAME or NAME=ADDRESS/LENGTH,...; also its interface on the card; repeat")
+      ->capture_default_str();
+  up->add_option("--mtu", options.mtu, "MTU of all interfaces")->capture_default_str()->check(CLI::Range(68, 65535));
+  up->add_option("--queues", options.queues, "Queues of all interfaces")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64));
+  up->add_option("--ipv4", options.ipv4, "Prefix of hosts that name no address; empty: none")->capture_default_str();
+  up->add_option("--ipv6", options.ipv6, "Prefix of hosts that name no address; empty: none")->capture_default_str();
+  net(command->add_subcommand("down", "Remove what `up` made, and nothing else"));
+  CLI::App* exec =
+      net(command->add_subcommand("exec", "HOST COMMAND ...: run a command on a host, or with `card` beside the card"));
+  exec->add_option("HOST", options.where, "Host, or card")->required();
+  // What follows the host is the command's, options too.
+  exec->prefix_command();
+  exec->callback([exec, &options] {
+    options.command = exec->remaining();
+    if (!options.command.empty() && options.command[0] == "--") options.command.erase(options.command.begin());
+    if (options.command.empty()) throw CLI::RequiredError("COMMAND");
+  });
+  command->footer(
+      "Examples:\n"
+      "  xnic testnet up\n"
+      "  xnic testnet exec h1 ping -c 3 10.77.0.2\n"
+      "  xnic testnet up --net nat --host inside=192.168.1.2/24 --host outside=198.51.100.7/24 --mtu 9000 --queues 2\n"
+      "  xnic testnet down");
+  return command;
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App app{"xnic: run, check and measure XDP programs on a network card made of software"};
   app.require_subcommand(1);
@@ -184,9 +224,11 @@ int parse_and_run(int argc, char** argv) {
   CompileOptions compile_options;
   ExplainOptions explain_options;
   SweepOptions sweep_options;
+  TestnetOptions testnet_options;
   add_run(app, run_options);
   add_card_commands(app, compile_options, explain_options, sweep_options);
   add_others(app, check_options, disasm_options, gen_options);
+  const CLI::App* testnet = add_testnet(app, testnet_options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -198,6 +240,9 @@ int parse_and_run(int argc, char** argv) {
   if (app.got_subcommand("sweep")) return sweep(sweep_options);
   if (app.got_subcommand("check")) return check(check_options);
   if (app.got_subcommand("disasm")) return disasm(disasm_options);
+  if (testnet->got_subcommand("up")) return testnet_up(testnet_options);
+  if (testnet->got_subcommand("down")) return testnet_down(testnet_options);
+  if (testnet->got_subcommand("exec")) return testnet_exec(testnet_options);
   return gen(gen_options);
 }
 
