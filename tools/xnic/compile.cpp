@@ -44,7 +44,7 @@ prove::ProofReport prove_image(const device::ProgramReport& report, const arch::
   const bool regions = mode == "regions";
   prove::ProveOptions options;
   options.mode = regions ? prove::ProofMode::kRegions : prove::ProofMode::kFull;
-  if (regions) options.effort = 5'000'000, options.timeout_ms = 5'000, options.max_states = 2'000;
+  if (regions) options.effort = 50'000'000, options.timeout_ms = 20'000;
   return prove::prove(*report.program, *report.facts, image, options);
 }
 

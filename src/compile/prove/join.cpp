@@ -3,54 +3,16 @@
 // number of paths doubles with every condition. So: registers that nothing reads any more become unknowns; states that
 // are then equal but for their paths and stacks are joined, which loses nothing; and only where more than kApart are
 // left, those that differ least.
-//
-// A register taken for dead that is not is an unknown of its own in each machine, so a mistake here proves nothing.
 #include "compile/prove/join.hpp"
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
 
-#include "compile/verify/cfg.hpp"
-
 namespace xnic::compile::prove {
-
-namespace hxdp = arch::hxdp;
 
 namespace {
 
 constexpr size_t kApart = 24;  // states at one place that go on apart
-
-// Backward data flow: registers that may be read before they are written.
-std::vector<uint16_t> live_slots(const arch::ebpf::Program& program) {
-  verify::Flow flow;
-  verify::compute_liveness(program, flow);
-  return flow.live;
-}
-
-std::vector<uint32_t> live_rows(const hxdp::Image& image) {
-  std::vector<uint32_t> live(image.rows.size() + 1, 0);
-  for (bool more = true; more;) {
-    more = false;
-    for (size_t row = image.rows.size(); row-- > 0;) {
-      uint32_t in = 0, written = 0;
-      bool ends = false;
-      for (uint32_t lane = 0; lane < image.parameters.lanes && !ends; lane++) {
-        const hxdp::Op& op = image.rows[row].lanes[lane];
-        in |= hxdp::read_registers(op, image.call_sites);
-        if (const int64_t to = hxdp::branch_target(op); to >= 0 && size_t(to) < live.size())
-          in |= live[size_t(to)] & ~written;
-        if (const int reg = hxdp::written_register(op); reg >= 0) written |= 1u << reg;
-        ends = hxdp::ends_row(op);
-      }
-      if (!ends) in |= live[row + 1] & ~written;
-      more |= in != live[row];
-      live[row] = in;
-    }
-  }
-  return live;
-}
 
 bool same_bytes(const Memory& a, const Memory& b) {
   if (a == b) return true;
@@ -87,6 +49,10 @@ size_t distance(const Product& a, const Product& b) {
   return out;
 }
 
+bool equal_stacks(const Product& a, const Product& b) {
+  return same_bytes(a.bytecode.stack, b.bytecode.stack) && same_bytes(a.core.stack, b.core.stack);
+}
+
 bool joinable(const Product& a, const Product& b) {
   return a.bytecode.done == b.bytecode.done && a.core.done == b.core.done && a.bytecode.slot == b.bytecode.slot &&
          a.core.row == b.core.row && a.pending == b.pending && a.bytecode.world.data == b.bytecode.world.data &&
@@ -97,30 +63,13 @@ bool joinable(const Product& a, const Product& b) {
 
 }  // namespace
 
-Joiner::Joiner(const Setting& setting)
-    : s_(setting), live_slots_(live_slots(setting.program)), live_rows_(live_rows(setting.image)) {
-  for (size_t r = 0; r < arch::ebpf::kRegCount; r++)
-    dead_slot_regs_.push_back(s_.terms.fresh(64, fmt::format("clobbered r{}", r)));
-  for (size_t r = 0; r < hxdp::kRegisters; r++)
-    dead_row_regs_.push_back(s_.terms.fresh(64, fmt::format("clobbered core r{}", r)));
-}
-
-void Joiner::forget_dead(Product& p) const {
-  Bytecode& b = p.bytecode;
-  const auto forget = [](auto& regs, uint32_t live, const std::vector<Term>& dead, size_t first) {
-    for (size_t r = 0; r < regs.size(); r++) {
-      if (!(live >> (first + r) & 1)) regs[r] = dead[first + r];
-    }
-  };
-  forget(b.regs, b.done ? 0 : live_slots_.at(b.slot) | 1u << 10, dead_slot_regs_, 0);
-  for (Frame& f : b.frames) forget(f.saved, live_slots_.at(f.call + 1), dead_slot_regs_, 6);
-  forget(p.core.regs, p.core.done ? 0 : live_rows_.at(p.core.row), dead_row_regs_, 0);
-}
+Joiner::Joiner(const Setting& setting, Cuts* cuts) : s_(setting), cuts_(cuts), liveness_(setting) {}
 
 void Joiner::join(std::vector<Product>& all) const {
   if (all.size() < 2) return;
-  for (Product& p : all) forget_dead(p);
+  for (Product& p : all) liveness_.forget_dead(p);
   join_equal(all);
+  if (cuts_) join_general(all);
   if (all.size() > kApart) join_nearest(all);
 }
 
@@ -136,7 +85,8 @@ void Joiner::join_equal(std::vector<Product>& all) const {
   std::vector<std::vector<size_t>> classes;
   for (size_t i = 0; i < all.size(); i++) {
     auto it = std::find_if(classes.begin(), classes.end(), [&](const auto& c) {
-      return joinable(all[c[0]], all[i]) && distance(all[c[0]], all[i]) == 0;
+      return joinable(all[c[0]], all[i]) && distance(all[c[0]], all[i]) == 0 &&
+             (!cuts_ || equal_stacks(all[c[0]], all[i]));
     });
     if (it == classes.end()) it = classes.insert(it, std::vector<size_t>{});
     it->push_back(i);
@@ -152,6 +102,19 @@ void Joiner::join_equal(std::vector<Product>& all) const {
       members.erase(members.begin() + ptrdiff_t(best) + 1);
     }
     out.push_back(std::move(all[members[0]]));
+  }
+  all = std::move(out);
+}
+
+void Joiner::join_general(std::vector<Product>& all) const {
+  std::vector<Product> out;
+  for (Product& p : all) {
+    const bool joined = std::any_of(out.begin(), out.end(), [&](Product& other) {
+      auto both = generalize(s_, *cuts_, other, p);
+      if (both) other = std::move(*both);
+      return both.has_value();
+    });
+    if (!joined) out.push_back(std::move(p));
   }
   all = std::move(out);
 }
@@ -175,6 +138,7 @@ void Joiner::join_into(Product& a, const Product& b) const {
   Terms& t = s_.terms;
   Term guard;
   a.path = Path::join(t, a.path, b.path, guard);
+  a.general |= b.general;
   const auto memory = [&](Memory& x, const Memory& y) {
     if (!same_bytes(x, y)) x = either(t, guard, x, y);
   };

@@ -17,10 +17,10 @@ constexpr size_t kMostConditions = 32;
 constexpr uint64_t kPacketShown = 256;
 }  // namespace
 
-Judge::Judge(const Setting& setting, const ProveOptions& options, ProofReport& report)
-    : s_(setting), options_(options), report_(report), questions_(setting.terms, options) {}
+Judge::Judge(const Setting& setting, const ProveOptions& options, ProofReport& report, Cuts* cuts)
+    : s_(setting), options_(options), report_(report), cuts_(cuts), questions_(setting.terms, options) {}
 
-bool Judge::out_of_budget() const { return options_.mode == ProofMode::kFull && questions_.effort_left() == 0; }
+bool Judge::out_of_budget() const { return questions_.effort_left() == 0; }
 
 Term Judge::reduce(const Path& path, Term t) {
   std::unordered_map<Term, Term> cache;
@@ -41,6 +41,21 @@ int Judge::decide(Path& path, Term condition) {
   if (holds(reduced)) return path.assume(terms, condition), 1;
   if (holds(terms.negate(reduced))) return path.assume(terms, terms.negate(condition)), 0;
   return -1;
+}
+
+// The cache holds for the path as it is: two uses of simplify() do not share it.
+void Judge::simplify(Product& p) {
+  std::unordered_map<Term, Term> cache;
+  const auto known = [&](Term c) { return p.path.decide(s_.terms, c, 0); };
+  const auto change = [&](Term& t) { t = s_.terms.rewrite(t, known, cache); };
+  for (Term& t : p.bytecode.regs) change(t);
+  for (Term& t : p.core.regs) change(t);
+  for (Frame& f : p.bytecode.frames) std::for_each(f.saved.begin(), f.saved.end(), change);
+  const auto in_memory = [&](Memory& memory) {
+    memory = map_terms(memory, [&](Term t) { return s_.terms.rewrite(t, known, cache); });
+  };
+  in_memory(p.bytecode.stack), in_memory(p.core.stack);
+  in_memory(p.bytecode.world.packet), in_memory(p.core.world.packet);
 }
 
 ProofRegion& Judge::region(const Product& at, arch::ebpf::Slot slot, const std::string& what) {
@@ -82,7 +97,8 @@ Solver::Answer Judge::refute(Path& path, Term condition, int splits) {
   const bool last = way == ~Term{0};
   auto answer = questions_.possible(path, terms.negate(reduced), last ? options_.effort : kFirstEffort);
   if (answer == Solver::Answer::kSat) answer = questions_.possible_in_full(path, terms.negate(reduced));
-  if (answer != Solver::Answer::kUnknown || last || questions_.effort_left() == 0) return answer;
+  if (answer != Solver::Answer::kUnsat) not_shown_ = reduced;
+  if (answer != Solver::Answer::kUnknown || last || questions_.region_left() == 0) return answer;
   for (Term side : {way, terms.negate(way)}) {
     Path part = path;
     part.assume(terms, side);
@@ -128,19 +144,32 @@ bool Judge::require(const Product& at, arch::ebpf::Slot slot, Term condition, co
     case Solver::Answer::kUnsat:
       return true;
     case Solver::Answer::kSat:
+      if (at.general) {
+        cuts_->blame(s_.terms, at, not_shown_);
+        undecided(at, slot, what, fmt::format("not true of all that meets at the cut points: {}", otherwise));
+        return false;
+      }
+      failed_ = true;
       if (r.status != ProofStatus::kRefuted) r.detail = otherwise, r.counterexample = counterexample();
       r.status = ProofStatus::kRefuted;
       refuted_ = true;
       return false;
     case Solver::Answer::kUnknown:
+      if (at.general) cuts_->blame(s_.terms, at, not_shown_);
       undecided(at, slot, what, fmt::format("not decided within the effort: {}", otherwise));
       return false;
   }
   return false;
 }
 
+void Judge::give_up(const Product& at, const std::string& why) {
+  if (at.general) cuts_->blame(s_.terms, at, s_.terms.falsity());
+  undecided(at, at.bytecode.slot, "path", why);
+}
+
 void Judge::undecided(const Product& at, arch::ebpf::Slot slot, const std::string& what, const std::string& why) {
   ProofRegion& r = region(at, slot, what);
+  failed_ = true;
   if (r.status != ProofStatus::kProved) return;
   r.status = ProofStatus::kUndecided;
   r.detail = why;

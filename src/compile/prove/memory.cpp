@@ -11,7 +11,6 @@ namespace xnic::compile::prove {
 namespace {
 
 using Form = MemoryNode::Form;
-using Places = std::set<std::pair<Term, uint64_t>>;
 
 Memory written(Memory under, Term base, std::map<uint64_t, Term> bytes) {
   auto node = std::make_shared<MemoryNode>(MemoryNode{Form::kWritten});
@@ -44,21 +43,27 @@ Term read_byte(Terms& terms, const Memory& memory, Term base, uint64_t offset) {
   return value;
 }
 
-void collect(const Memory& memory, Places& places, std::set<const MemoryNode*>& seen,
-             std::set<const MemoryNode*>& beginnings) {
+void collect(const Memory& memory, Extent& out, std::set<const MemoryNode*>& seen) {
   if (!seen.insert(memory.get()).second) return;
   if (memory->form == Form::kWritten) {
-    for (const auto& [at, byte] : memory->bytes) places.emplace(memory->base, at);
-    collect(memory->under, places, seen, beginnings);
+    for (const auto& [at, byte] : memory->bytes) out.places.emplace(memory->base, at);
+    collect(memory->under, out, seen);
   } else if (memory->form == Form::kEither) {
-    collect(memory->under, places, seen, beginnings);
-    collect(memory->other, places, seen, beginnings);
+    collect(memory->under, out, seen);
+    collect(memory->other, out, seen);
   } else {
-    beginnings.insert(memory.get());
+    out.beginnings.insert(memory);
   }
 }
 
 }  // namespace
+
+Extent extent(const Memory& memory) {
+  Extent out;
+  std::set<const MemoryNode*> seen;
+  collect(memory, out, seen);
+  return out;
+}
 
 Memory zero_memory() {
   static const Memory zero = std::make_shared<MemoryNode>(MemoryNode{Form::kZero});
@@ -126,20 +131,19 @@ Memory either(Terms& terms, Term condition, const Memory& a, const Memory& b) {
 
 Term same(Terms& terms, const Memory& a, const Memory& b) {
   if (a == b) return terms.truth();
-  Places places;
-  std::set<const MemoryNode*> seen_a, seen_b, begin_a, begin_b;
-  collect(a, places, seen_a, begin_a);
-  collect(b, places, seen_b, begin_b);
-  if (begin_a.size() != 1 || begin_a != begin_b) {
+  Extent x = extent(a);
+  const Extent y = extent(b);
+  if (x.beginnings.size() != 1 || x.beginnings != y.beginnings) {
     // Joined from different beginnings: only the same choice between them is understood.
     if (a->form == Form::kEither && b->form == Form::kEither && a->condition == b->condition)
       return terms.both(same(terms, a->under, b->under), same(terms, a->other, b->other));
     return terms.falsity();
   }
+  x.places.insert(y.places.begin(), y.places.end());
   Term all = terms.truth();
-  for (const auto& [base, at] : places) {
-    const Term x = read_byte(terms, a, base, at), y = read_byte(terms, b, base, at);
-    if (x != y) all = terms.both(all, terms.eq(x, y));
+  for (const auto& [base, at] : x.places) {
+    const Term one = read_byte(terms, a, base, at), other = read_byte(terms, b, base, at);
+    if (one != other) all = terms.both(all, terms.eq(one, other));
   }
   return all;
 }

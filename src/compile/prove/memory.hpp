@@ -40,6 +40,12 @@ Memory either(Terms& terms, Term condition, const Memory& a, const Memory& b);
 // The condition that both hold the same bytes everywhere. Pre: made from the same beginnings. A beginning that only one
 // of them has makes it false.
 Term same(Terms& terms, const Memory& a, const Memory& b);
+// Where it was written, by base and constant part of the address, and what it began as.
+struct Extent {
+  std::set<std::pair<Term, uint64_t>> places;
+  std::set<Memory> beginnings;
+};
+Extent extent(const Memory& memory);
 // Every byte written has its terms replaced.
 Memory map_terms(const Memory& memory, const std::function<Term(Term)>& change);
 

@@ -1,13 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 // Paths: what the literals say without a solver.
 #include <algorithm>
+#include <array>
+#include <optional>
 
 #include "compile/prove/state.hpp"
 
 namespace xnic::compile::prove {
 
-int Path::decide(const Terms& terms, Term condition, int depth) const {
-  const Node& n = terms.node(condition);
+namespace {
+constexpr uint64_t kSmall = uint64_t{1} << 40;
+
+// An atom a < b of small sums as `x < y + by`, or as its opposite.
+struct Gap {
+  std::pair<Term, Term> terms;
+  uint64_t by;
+  bool opposite;
+};
+std::optional<Gap> gap_of(Terms& terms, const Node& atom) {
+  if (atom.kind != Kind::kUlt || terms.width(atom.args[0]) != 64) return std::nullopt;
+  const std::array<Term, 2> sides = {atom.args[0], atom.args[1]};
+  const auto [a, c] = split_address(terms, sides[0]);
+  const auto [b, d] = split_address(terms, sides[1]);
+  if (terms.upper_bound(a) >= kSmall || terms.upper_bound(b) >= kSmall || c >= kSmall || d >= kSmall)
+    return std::nullopt;
+  // a + c < b + d: either a < b + (d - c), or not b < a + (c - d + 1).
+  if (d >= c) return Gap{{a, b}, d - c, false};
+  return Gap{{b, a}, c - d + 1, true};
+}
+}  // namespace
+
+int Path::decide(Terms& terms, Term condition, int depth) const {
+  const Node n = terms.node(condition);
   if (n.kind == Kind::kConst) return n.value != 0;
   if (auto it = known_.find(condition); it != known_.end()) return it->second;
   if (n.kind == Kind::kNot) {
@@ -29,6 +53,12 @@ int Path::decide(const Terms& terms, Term condition, int depth) const {
     if (c < low || c > high) return 0;
     return low == high ? 1 : -1;
   }
+  if (const auto gap = gap_of(terms, n)) {
+    auto it = gaps_.find(gap->terms);
+    if (it == gaps_.end()) return -1;
+    const int less = it->second.first >= int64_t(gap->by) ? 0 : it->second.second <= int64_t(gap->by) ? 1 : -1;
+    return less < 0 || !gap->opposite ? less : 1 - less;
+  }
   return -1;
 }
 
@@ -49,6 +79,11 @@ void Path::assume(Terms& terms, Term condition) {
   const Term atom = positive ? condition : n.args[0];
   known_[atom] = positive;
   const Node a = terms.node(atom);
+  if (const auto gap = gap_of(terms, a)) {
+    auto& [low, high] = gaps_.try_emplace(gap->terms, -1, INT64_MAX).first->second;
+    if (positive == gap->opposite) low = std::max(low, int64_t(gap->by));
+    if (positive != gap->opposite) high = std::min(high, int64_t(gap->by));
+  }
   if ((a.kind != Kind::kUlt && a.kind != Kind::kEq) || !terms.is_const(a.args[1])) return;
   auto& [low, high] = bounds_.try_emplace(a.args[0], 0, terms.upper_bound(a.args[0])).first->second;
   const uint64_t c = terms.value(a.args[1]);
@@ -93,6 +128,13 @@ Path Path::join(Terms& terms, const Path& a, const Path& b, Term& guard) {
     low = std::min(low, it->second.first), high = std::max(high, it->second.second);
     auto& mine = out.bounds_.try_emplace(term, low, high).first->second;
     mine = {std::max(mine.first, low), std::min(mine.second, high)};
+  }
+  for (const auto& [terms_of, gap] : a.gaps_) {
+    auto it = b.gaps_.find(terms_of);
+    if (it == b.gaps_.end()) continue;
+    auto& mine = out.gaps_.try_emplace(terms_of, -1, INT64_MAX).first->second;
+    mine.first = std::max(mine.first, std::min(gap.first, it->second.first));
+    mine.second = std::min(mine.second, std::max(gap.second, it->second.second));
   }
   for (const Path* path : {&a, &b}) {
     const size_t few = std::min(path->witnesses.size(), kMostWitnesses / 2);

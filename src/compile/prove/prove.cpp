@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exploration. A state is a place of both machines and a path. States wait ordered by the bytecode's place (reverse
 // postorder, callers' places first), then the row's, so that all ways to a join are there before the first goes on;
-// those at one place may become one (join.cpp). Loops go around until their condition is decided.
+// those at one place may become one (join.cpp). Loops go around until their condition is decided; what is behind a loop
+// waits for all that is in it.
+//
+// At first states become more general where they meet (generalize.cpp). When something is then not shown, the cut that
+// lost it is left out and all begins anew; when no cut is to blame, a last attempt joins only what loses nothing.
 #include "compile/prove/prove.hpp"
 
 #include <fmt/format.h>
@@ -14,7 +18,9 @@
 #include "arch/ebpf/map_types.hpp"
 #include "base/check.hpp"
 #include "compile/prove/join.hpp"
+#include "compile/prove/order.hpp"
 #include "compile/prove/prover.hpp"
+#include "compile/prove/questions.hpp"
 
 namespace xnic::compile::prove {
 
@@ -23,70 +29,32 @@ namespace hxdp = arch::hxdp;
 
 namespace {
 
-// Position of each node in a reverse postorder, and how many edges lead to it.
-struct Order {
-  std::vector<uint32_t> at, entries;
-};
-
-Order order_of(size_t nodes, const std::vector<uint32_t>& roots, const auto& successors) {
-  Order out{std::vector<uint32_t>(nodes, 0), std::vector<uint32_t>(nodes, 0)};
-  std::vector<bool> seen(nodes, false);
-  std::vector<uint32_t> post;
-  for (uint32_t root : roots) {
-    std::vector<std::pair<uint32_t, std::vector<uint32_t>>> stack;
-    const auto enter = [&](uint32_t n) {
-      if (n >= nodes) return;
-      out.entries[n]++;
-      if (seen[n]) return;
-      seen[n] = true;
-      stack.emplace_back(n, successors(n));
-    };
-    enter(root);
-    while (!stack.empty()) {
-      auto& [n, next] = stack.back();
-      if (next.empty()) {
-        post.push_back(n);
-        stack.pop_back();
-      } else {
-        const uint32_t to = next.back();
-        next.pop_back();
-        enter(to);
-      }
-    }
-  }
-  for (size_t i = 0; i < post.size(); i++) out.at[post[i]] = uint32_t(post.size() - i);
-  return out;
+Order order_of_slots(const Program& program) {
+  std::vector<uint32_t> roots = {0};
+  for (const Subprogram& sub : program.subprograms) roots.push_back(sub.first);
+  std::vector<std::vector<uint32_t>> next;
+  for (Slot slot = 0; slot < program.insns.size(); slot++) next.push_back(next_slots(program, slot));
+  return Order(next, roots);
 }
-
-std::vector<uint32_t> next_slots(const Program& program, Slot slot) {
-  const Instruction& insn = program.insns[slot];
-  if (std::holds_alternative<Exit>(insn)) return {};
-  if (const auto* o = std::get_if<Goto>(&insn)) return {o->target};
-  if (const auto* o = std::get_if<Jump>(&insn)) return {slot + 1, o->target};
-  return {slot + 1};
-}
-
-std::vector<uint32_t> next_rows(const hxdp::Image& image, hxdp::Row row) {
-  std::vector<uint32_t> out;
-  for (uint32_t lane = 0; lane < image.parameters.lanes; lane++) {
-    const hxdp::Op& op = image.rows[row].lanes[lane];
-    if (const int64_t target = hxdp::branch_target(op); target >= 0) out.push_back(uint32_t(target));
-    if (hxdp::ends_row(op)) return out;
-  }
-  out.push_back(row + 1);
-  return out;
+Order order_of_rows(const hxdp::Image& image) {
+  std::vector<std::vector<uint32_t>> next;
+  for (hxdp::Row row = 0; row < image.rows.size(); row++) next.push_back(next_rows(image, row));
+  return Order(next, {0});
 }
 
 using Key = std::pair<std::vector<uint32_t>, uint32_t>;
 
 class Explorer {
  public:
-  Explorer(Setting& setting, const ProveOptions& options, ProofReport& report)
-      : s_(setting), options_(options), report_(report), judge_(setting, options, report), joiner_(setting) {
-    std::vector<uint32_t> roots = {0};
-    for (const Subprogram& sub : s_.program.subprograms) roots.push_back(sub.first);
-    slots_ = order_of(s_.program.insns.size(), roots, [&](uint32_t n) { return next_slots(s_.program, n); });
-    rows_ = order_of(s_.image.rows.size(), {0}, [&](uint32_t n) { return next_rows(s_.image, n); });
+  Explorer(Setting& setting, const ProveOptions& options, ProofReport& report, Cuts* cuts)
+      : s_(setting),
+        options_(options),
+        report_(report),
+        general_(cuts != nullptr),
+        judge_(setting, options, report, cuts),
+        joiner_(setting, cuts),
+        slots_(order_of_slots(setting.program)),
+        rows_(order_of_rows(setting.image)) {
     for (const auto& lanes : s_.image.slots) {
       uint32_t anchor = ~0u - 1;
       for (uint32_t slot : lanes) {
@@ -105,16 +73,18 @@ class Explorer {
       joiner_.join(here);
       for (Product& p : here) {
         if (options_.mode == ProofMode::kFull && judge_.refuted()) return;
+        if (general_ && judge_.failed()) return;
         if (judge_.out_of_budget() || ++report_.states > options_.max_states) {
           judge_.undecided(p, p.bytecode.slot, "path",
                            judge_.out_of_budget() ? "the budget is spent" : "too many states: a loop without a bound?");
           if (options_.mode == ProofMode::kFull) return;
+          if (judge_.out_of_budget()) return out_of_budget();
           continue;
         }
         try {
           explore(p);
         } catch (const GiveUp& give_up) {
-          judge_.undecided(p, p.bytecode.slot, "path", give_up.why);
+          judge_.give_up(p, give_up.why);
         }
       }
     }
@@ -123,16 +93,47 @@ class Explorer {
   uint64_t effort() const { return judge_.effort(); }
 
  private:
+  // Names what waits: nobody looks at it any more.
+  void out_of_budget() {
+    for (const auto& [key, states] : std::exchange(waiting_, {})) {
+      for (const Product& p : states) judge_.undecided(p, p.bytecode.slot, "path", "the budget is spent");
+    }
+  }
   void push(Product p) {
     Key key;
     if (p.bytecode.done) {
       key.first = {~0u};
     } else {
-      for (const Frame& f : p.bytecode.frames) key.first.push_back(slots_.at[f.call]);
-      key.first.push_back(slots_.at[p.bytecode.slot]);
+      for (size_t depth = 0; depth <= p.bytecode.frames.size(); depth++) {
+        const Slot slot = depth < p.bytecode.frames.size() ? p.bytecode.frames[depth].call : p.bytecode.slot;
+        for (Slot head : slots_.loops[slot]) {
+          key.first.push_back(slots_.at[head]);
+          key.first.push_back(trips(p, depth, head));
+        }
+        key.first.push_back(slots_.at[slot]);
+      }
     }
     key.second = p.core.done ? ~0u : rows_.at[p.core.row];
     waiting_[key].push_back(std::move(p));
+  }
+
+  static uint32_t trips(const Product& p, size_t depth, Slot head) {
+    const auto it = p.trips.find({depth, head});
+    return it == p.trips.end() ? 0 : it->second;
+  }
+  // Counts how often the bytecode comes back to the head of a loop. A state in a loop waits for those that are less
+  // far, and what is behind the loop for all that are in it.
+  void moved(Product& p, size_t depth, Slot from) const {
+    const Slot to = p.bytecode.slot;
+    const size_t now = p.bytecode.frames.size();
+    if (now < depth) std::erase_if(p.trips, [&](const auto& t) { return t.first.first > now; });
+    if (now != depth || p.bytecode.done || to >= slots_.loops.size()) return;
+    const auto &before = slots_.loops[from], &after = slots_.loops[to];
+    for (Slot head : before) {
+      if (std::find(after.begin(), after.end(), head) == after.end()) p.trips.erase({depth, head});
+    }
+    if (slots_.at[to] <= slots_.at[from] && std::find(before.begin(), before.end(), to) != before.end())
+      p.trips[{depth, to}]++;
   }
 
   void fork(Product p, Term condition, const auto& taken, const auto& not_taken) {
@@ -151,10 +152,12 @@ class Explorer {
   // machines stand at their joins when paths are joined, and do what follows once, on the same conditional values.
   void settle(Product p) {
     try {
+      judge_.simplify(p);
       const Advance core = advance(s_, judge_, p, [&](hxdp::Row row) { return held(p, row, 1); });
+      judge_.simplify(p);
       if (core.why != Advance::Why::kFailed) push(std::move(p));
     } catch (const GiveUp& give_up) {
-      judge_.undecided(p, p.bytecode.slot, "path", give_up.why);
+      judge_.give_up(p, give_up.why);
     }
   }
   bool held(const Product& p, hxdp::Row row, uint32_t more) const {
@@ -175,12 +178,14 @@ class Explorer {
       do {
         // The verifier knows what frozen maps hold, and so which ways are never taken.
         if (never_reached(p.bytecode.slot)) return;
+        const Slot from = p.bytecode.slot;
+        const size_t depth = p.bytecode.frames.size();
         const Fork way = step(s_, p);
         if (way.forks) {
-          return fork(
-              p, way.condition, [&](Product& q) { q.bytecode.slot = way.taken; },
-              [&](Product& q) { q.bytecode.slot = way.next; });
+          const auto go = [&](Slot to) { return [&, to](Product& q) { q.bytecode.slot = to, moved(q, depth, from); }; };
+          return fork(p, way.condition, go(way.taken), go(way.next));
         }
+        moved(p, depth, from);
         if (judge_.out_of_budget()) throw GiveUp{"the budget is spent"};
       } while (!p.bytecode.done && !is_join(p.bytecode.slot));
       if (!p.bytecode.done) return settle(std::move(p));
@@ -213,6 +218,7 @@ class Explorer {
   const Setting& s_;
   const ProveOptions& options_;
   ProofReport& report_;
+  const bool general_;
   Judge judge_;
   Joiner joiner_;
   Order slots_, rows_;
@@ -235,6 +241,24 @@ Setting make_setting(Terms& terms, const Program& program, const Facts& facts, c
   return s;
 }
 
+// What the verifier says of loads from frozen maps is in those maps from the start, so that it does not matter when a
+// machine loads it.
+void freeze(const Setting& s, World& world) {
+  Terms& t = s.terms;
+  for (Slot slot = 0; slot + 1 < s.program.insns.size(); slot++) {
+    const auto* o = std::get_if<Load>(&s.program.insns[slot]);
+    if (!o || !s.facts.insns[slot].reached || !s.facts.insns[slot + 1].reached) continue;
+    const RegFact& base = s.facts.insns[slot].regs[size_t(index(o->src))];
+    const RegFact& value = s.facts.insns[slot + 1].regs[size_t(index(o->dst))];
+    if (base.type != RegType::kMapValue || base.maybe_null || !base.range.is_constant() ||
+        value.type != RegType::kScalar || !value.range.is_constant() || !(s.program.maps[base.map].flags & kRdonlyProg))
+      continue;
+    const Term at = t.plus(s.first_values[base.map], uint64_t(base.range.smin + o->offset));
+    Memory& memory = world.values[s.one_value_space ? 0 : base.map];
+    memory = write(t, memory, at, t.constant(8 * bytes(o->size), value.range.umin));
+  }
+}
+
 Product entry_state(const Setting& s) {
   Terms& t = s.terms;
   World world;
@@ -247,6 +271,7 @@ Product entry_state(const Setting& s) {
     world.values.push_back(unknown_memory());
     world.versions.push_back(t.fresh(32, fmt::format("map {} at entry", m)));
   }
+  freeze(s, world);
   Product p;
   p.bytecode.world = p.core.world = world;
   p.bytecode.stack = p.core.stack = zero_memory();
@@ -260,14 +285,16 @@ Product entry_state(const Setting& s) {
 
 }  // namespace
 
-ProofReport prove(const Program& program, const Facts& facts, const hxdp::Image& image, const ProveOptions& options) {
+namespace {
+constexpr int kMostAttempts = 40;  // each leaves out the cut that failed before
+
+ProofReport attempt(const Program& program, const Facts& facts, const hxdp::Image& image, const ProveOptions& options,
+                    Cuts* cuts) {
   ProofReport report;
-  if (options.mode == ProofMode::kOff) return report;
   report.ran = true;
-  const auto start = std::chrono::steady_clock::now();
   Terms terms;
   Setting setting = make_setting(terms, program, facts, image);
-  Explorer explorer(setting, options, report);
+  Explorer explorer(setting, options, report, cuts);
   explorer.run(entry_state(setting));
   report.solver_checks = explorer.checks();
   report.effort = explorer.effort();
@@ -282,6 +309,31 @@ ProofReport prove(const Program& program, const Facts& facts, const hxdp::Image&
     if (r.status == ProofStatus::kUndecided && report.status == ProofStatus::kProved)
       report.status = ProofStatus::kUndecided;
   }
+  return report;
+}
+}  // namespace
+
+ProofReport prove(const Program& program, const Facts& facts, const hxdp::Image& image, const ProveOptions& options) {
+  if (options.mode == ProofMode::kOff) return {};
+  const auto start = std::chrono::steady_clock::now();
+  Cuts cuts;
+  ProofReport report;
+  ProveOptions left = options;
+  int attempts = 0;
+  const auto again = [&](Cuts* with, int part) {
+    ProveOptions mine = left;
+    mine.effort /= part, mine.timeout_ms /= part;
+    const uint64_t before = cpu_ms();
+    const uint64_t checks = report.solver_checks, effort = report.effort;
+    report = attempt(program, facts, image, mine, with);
+    report.solver_checks += checks, report.effort += effort;
+    left.effort = options.effort - std::min(options.effort, report.effort);
+    left.timeout_ms -= std::min(left.timeout_ms, cpu_ms() - before);
+  };
+  do {
+    again(&cuts, 2);
+  } while (report.status == ProofStatus::kUndecided && ++attempts < kMostAttempts && cuts.learn());
+  if (report.status == ProofStatus::kUndecided) again(nullptr, 1);
   report.time_ms =
       uint64_t(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count());
   return report;

@@ -2,9 +2,10 @@
 // Translation validation: does this image do what this program does, on every packet and every content of its maps?
 //
 // How. The program and the image are executed together on symbols: the program to its next branch, the image as far as
-// what is known on that path decides its branches. Where several paths meet at one place of both, they become one,
-// with conditional values. Wherever the outside can see something (a helper call, the end of the program, an access
-// that could fault) a condition has to hold; it is shown by its normal form, or by Z3. A region is such a place.
+// what is known on that path decides its branches. Where several paths meet at one place of both, they become one: at
+// first with variables for what differs, which takes in more than can happen, at last with conditional values. Wherever
+// the outside can see something (a helper call, the end of the program, an access that could fault) a condition has to
+// hold; it is shown by its normal form, or by Z3. A region is such a place.
 //
 // What is shown, for packets of any length below 2^16 and any content of maps: the same helper calls in the same order
 // on the same arguments and memory; at every exit the same verdict (low 32 bits), packet bytes and bounds, and map
@@ -33,17 +34,18 @@ namespace xnic::compile::prove {
 
 enum class ProofMode : uint8_t {
   kOff,
-  kRegions,  // the budget for each region; goes on after a region that failed
-  kFull,     // the budget for the whole proof; ends at the first failure
+  kRegions,  // goes on after a region that failed, and no region takes more than its part of the budget
+  kFull,     // ends at the first failure
 };
 
 struct ProveOptions {
   ProofMode mode = ProofMode::kFull;
-  // The budget: steps of the solver, so that what is proved here is proved on a slower machine as well, and as a
-  // second fence the time.
+  // The budget of the whole proof: steps of the solver, so that what is proved here is proved on a slower machine as
+  // well, and as a second fence processor time.
   uint64_t effort = 200'000'000;
   uint64_t timeout_ms = 300'000;
-  uint64_t max_states = 200'000;  // points of both machines visited
+  uint64_t region_effort = 5'000'000;  // of it, for one region; kRegions only
+  uint64_t max_states = 200'000;       // points of both machines visited
 };
 
 enum class ProofStatus : uint8_t { kProved, kRefuted, kUndecided };

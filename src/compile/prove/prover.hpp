@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 
+#include "compile/prove/generalize.hpp"
 #include "compile/prove/prove.hpp"
 #include "compile/prove/questions.hpp"
 #include "compile/prove/state.hpp"
@@ -14,14 +15,20 @@ namespace xnic::compile::prove {
 // Answers questions about paths and keeps the report.
 class Judge {
  public:
-  Judge(const Setting& setting, const ProveOptions& options, ProofReport& report);
+  // `cuts`: those that general states went through, to be blamed when something is not true of such a state.
+  Judge(const Setting& setting, const ProveOptions& options, ProofReport& report, Cuts* cuts);
   // As Path::decide, with a little help of the solver. On a path that cannot be taken, any answer.
   int decide(Path& path, Term condition);
+  // Conditional values in both machines' registers, stacks and packets that the path decides become what they are.
+  void simplify(Product& p);
   // The condition must hold on the path. False when it does not, or nobody knows: the region says so.
   bool require(const Product& at, arch::ebpf::Slot slot, Term condition, const std::string& what,
                const std::string& otherwise);
   void undecided(const Product& at, arch::ebpf::Slot slot, const std::string& what, const std::string& why);
+  // The path is outside the model.
+  void give_up(const Product& at, const std::string& why);
   bool refuted() const { return refuted_; }
+  bool failed() const { return failed_; }  // refuted, or not decided
   bool out_of_budget() const;
   uint64_t checks() const { return questions_.checks(); }
   uint64_t effort() const { return questions_.effort(); }
@@ -40,8 +47,10 @@ class Judge {
   const Setting& s_;
   const ProveOptions& options_;
   ProofReport& report_;
+  Cuts* const cuts_;
   Questions questions_;
-  bool refuted_ = false;
+  bool refuted_ = false, failed_ = false;
+  Term not_shown_ = 0;  // the part of the last condition that was not shown
 };
 
 // rows.cpp. Runs the core as far as the path decides.

@@ -10,23 +10,17 @@
 
 namespace xnic::compile::prove {
 
-namespace {
 // Of this thread, so that others on the machine do not count.
 uint64_t cpu_ms() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return uint64_t(now.tv_sec) * 1000 + uint64_t(now.tv_nsec) / 1'000'000;
 }
-}  // namespace
 
 Questions::Questions(const Terms& terms, const ProveOptions& options)
     : terms_(terms), options_(options), solver_(terms), start_ms_(cpu_ms()) {}
 
-void Questions::begin_region() {
-  if (options_.mode != ProofMode::kRegions) return;
-  start_ms_ = cpu_ms();
-  effort_before_ = solver_.spent();
-}
+void Questions::begin_region() { region_began_ = solver_.spent(); }
 
 uint64_t Questions::time_left_ms() const {
   const uint64_t ms = cpu_ms() - start_ms_;
@@ -34,8 +28,14 @@ uint64_t Questions::time_left_ms() const {
 }
 
 uint64_t Questions::effort_left() const {
-  const uint64_t spent = solver_.spent() - effort_before_;
+  const uint64_t spent = solver_.spent();
   return spent >= options_.effort || time_left_ms() == 0 ? 0 : options_.effort - spent;
+}
+
+uint64_t Questions::region_left() const {
+  const uint64_t left = effort_left(), spent = solver_.spent() - region_began_;
+  if (options_.mode != ProofMode::kRegions) return left;
+  return spent >= options_.region_effort ? 0 : std::min(left, options_.region_effort - spent);
 }
 
 // The term's unknowns, sorted: symbols, bytes of memory and results of functions. Objects are no unknowns, so that two
@@ -108,7 +108,7 @@ Solver::Answer Questions::possible(Path& path, Term condition, uint64_t effort) 
   if (witnessed(path, condition)) return Solver::Answer::kSat;
   std::vector<Term> all = related(path.literals(), condition);
   all.push_back(condition);
-  effort = std::min(effort, effort_left());
+  effort = std::min(effort, region_left());
   const auto known = answers_.find(all);
   if (known != answers_.end() && (known->second.answer != Solver::Answer::kUnknown || known->second.effort >= effort))
     return known->second.answer;
@@ -122,8 +122,8 @@ Solver::Answer Questions::possible(Path& path, Term condition, uint64_t effort) 
 Solver::Answer Questions::possible_in_full(const Path& path, Term condition) {
   std::vector<Term> all = path.literals();
   all.push_back(condition);
-  return effort_left() == 0 ? Solver::Answer::kUnknown
-                            : solver_.check(all, Solver::Reading::kExact, effort_left(), time_left_ms());
+  const uint64_t left = region_left();
+  return left == 0 ? Solver::Answer::kUnknown : solver_.check(all, Solver::Reading::kExact, left, time_left_ms());
 }
 
 }  // namespace xnic::compile::prove

@@ -14,6 +14,8 @@
 
 namespace xnic::compile::prove {
 
+uint64_t cpu_ms();  // processor time of this thread
+
 class Questions {
  public:
   Questions(const Terms& terms, const ProveOptions& options);
@@ -25,9 +27,10 @@ class Questions {
   Solver::Answer possible_in_full(const Path& path, Term condition);
   uint64_t value(Term t) { return solver_.value(t); }
 
-  // The budget: of the whole proof, or since the last begin_region() in mode kRegions.
+  // The budget, in mode kRegions no more than one region may take since begin_region(). 0 when the time is up.
   void begin_region();
-  uint64_t effort_left() const;  // 0 when the time is up
+  uint64_t effort_left() const;
+  uint64_t region_left() const;
   uint64_t checks() const { return solver_.checks(); }
   uint64_t effort() const { return solver_.spent(); }
 
@@ -45,7 +48,7 @@ class Questions {
   const Terms& terms_;
   const ProveOptions& options_;
   Solver solver_;
-  uint64_t start_ms_ = 0, effort_before_ = 0;
+  uint64_t start_ms_ = 0, region_began_ = 0;
   uint64_t models_ = 0;
   std::map<std::vector<Term>, Known> answers_;
   std::unordered_map<Term, std::vector<Term>> unknowns_;

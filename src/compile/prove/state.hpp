@@ -27,6 +27,8 @@ struct GiveUp {
 // Tags of pointers.
 enum Tag : int64_t { kPacketTag, kStackTag, kContextTag, kHeapTag, kMapTag = 1000, kValueTag = 1'000'000 };
 
+class Pairing;
+
 // What both machines share: packet, maps, and what helpers return.
 struct World {
   Memory packet;
@@ -45,11 +47,15 @@ class Path {
  public:
   // 1: holds, 0: does not, -1: not seen from the literals alone.
   // Looks `depth` levels into and and or: conditions share parts, so a full walk could take for ever.
-  int decide(const Terms& terms, Term condition, int depth = 3) const;
+  int decide(Terms& terms, Term condition, int depth = 3) const;
   void assume(Terms& terms, Term condition);  // no-op for what is known
   const std::vector<Term>& literals() const { return literals_; }
   // The path that is `a` or `b`; `guard` is true on a and false on b.
   static Path join(Terms& terms, const Path& a, const Path& b, Term& guard);
+  // What holds of both paths, in terms of the pairing; no new variables from here on (generalize.cpp).
+  static Path generalize(Terms& terms, const Path& a, const Path& b, Pairing& pairing);
+  // The least and the greatest value that the term can have.
+  std::pair<uint64_t, uint64_t> bounds(const Terms& terms, Term t) const;
   // Inputs that are likely to take the path: some may not.
   std::vector<std::shared_ptr<Model>> witnesses;
 
@@ -57,6 +63,8 @@ class Path {
   std::vector<Term> literals_;
   std::unordered_map<Term, bool> known_;
   std::map<Term, std::pair<uint64_t, uint64_t>> bounds_;
+  // By x and y: y + first <= x, if not negative, and x < y + second.
+  std::map<std::pair<Term, Term>, std::pair<int64_t, int64_t>> gaps_;
 };
 
 // An observable step: a helper call, with all that it sees, and what it leaves behind (equal for both machines).
@@ -101,6 +109,10 @@ struct Product {
   Core core;
   Path path;
   std::deque<EventPtr> pending;  // of the bytecode, not yet matched
+  bool general = false;          // has cases that no input leads to, perhaps: shows nothing wrong
+  std::vector<std::pair<arch::ebpf::Slot, arch::hxdp::Row>> cuts;  // where it became more general, the last one last
+  // By depth of the call and head of a loop: how often the bytecode has come back to it.
+  std::map<std::pair<size_t, arch::ebpf::Slot>, uint32_t> trips;
 };
 
 // Names that all states share.

@@ -28,7 +28,11 @@ Terms::Terms() {
 Term Terms::intern(Node node) {
   CHECK(node.width >= 1 && node.width <= 64);
   auto [it, added] = index_.try_emplace(node, Term(nodes_.size()));
-  if (added) nodes_.push_back(std::move(node));
+  if (added) {
+    choices_.push_back(node.kind == Kind::kIte ||
+                       std::any_of(node.args.begin(), node.args.end(), [&](Term arg) { return bool(choices_[arg]); }));
+    nodes_.push_back(std::move(node));
+  }
   return it->second;
 }
 
@@ -346,6 +350,10 @@ uint64_t Terms::find_bound(Term t) const {
     case Kind::kUdiv:
     case Kind::kLshr:
       return upper_bound(n.args[0]);
+    case Kind::kShl: {
+      const uint64_t by = upper_bound(n.args[1]), most = upper_bound(n.args[0]);
+      return by < n.width && most <= mask >> by ? most << by : mask;
+    }
     case Kind::kSum: {
       unsigned __int128 sum = n.value;
       for (size_t i = 0; i < n.args.size() && sum <= mask; i++)
@@ -358,6 +366,7 @@ uint64_t Terms::find_bound(Term t) const {
 }
 
 Term Terms::rewrite(Term t, const std::function<int(Term)>& known, std::unordered_map<Term, Term>& cache) {
+  if (nodes_[t].width > 1 && !choices_[t]) return t;
   if (auto it = cache.find(t); it != cache.end()) return it->second;
   const Node n = nodes_[t];
   Term result = t;
@@ -367,13 +376,18 @@ Term Terms::rewrite(Term t, const std::function<int(Term)>& known, std::unordere
   } else if (!n.args.empty()) {
     std::vector<Term> args = n.args;
     for (Term& arg : args) arg = rewrite(arg, known, cache);
-    if (args != n.args) result = rebuild(n, args);
+    if (args != n.args) result = with_args(t, args);
     if (result != t && n.width == 1 && !is_const(result)) {
       if (truth = known(result); truth >= 0) result = truth ? true_ : false_;
     }
-    if (auto tag = tags_.find(t); tag != tags_.end()) tags_.emplace(result, tag->second);
   }
   cache[t] = result;
+  return result;
+}
+
+Term Terms::with_args(Term t, const std::vector<Term>& args) {
+  const Term result = rebuild(Node(nodes_[t]), args);
+  if (auto tag = tags_.find(t); tag != tags_.end()) tags_.emplace(result, tag->second);
   return result;
 }
 

@@ -110,8 +110,12 @@ class Terms {
   // What a solver had better take for an unknown as long as that will do: bytes, functions, products, quotients.
   bool is_opaque(Term t) const;
   const std::string& name(Term t) const { return names_[nodes_[t].value]; }
-  // Rebuilds the term with `known` conditions replaced by what they are known to be; `cache` belongs to one `known`.
+  bool has_choice(Term t) const { return choices_[t]; }
+  // Rebuilds the term with `known` conditions replaced by what they are known to be, in it and in the conditional
+  // values in it; `cache` belongs to one `known`.
   Term rewrite(Term t, const std::function<int(Term)>& known, std::unordered_map<Term, Term>& cache);
+  // The same operation on other arguments, of the same widths.
+  Term with_args(Term t, const std::vector<Term>& args);
   std::string to_text(Term t, int depth = 6) const;
 
  private:
@@ -140,6 +144,7 @@ class Terms {
     size_t operator()(const Node& n) const;
   };
   std::vector<Node> nodes_;
+  std::vector<bool> choices_;  // by term: has a conditional value in it
   std::unordered_map<Node, Term, Hash> index_;
   std::vector<std::string> names_;
   std::unordered_map<std::string, uint64_t> name_at_;
