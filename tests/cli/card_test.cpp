@@ -204,6 +204,29 @@ TEST(Image, FixesWhatItWasCompiledFor) {
   EXPECT_EQ(run({"run", object("maps"), "--in", trace(), "--image", arguments[7]}).exit_code, 2) << "needs the engine";
 }
 
+// docs/hxdp.md shows what the smallest programs do cycle by cycle: it has to be what the card does now. Each program's
+// table stands under its name.
+TEST(Docs, TheCycleTablesAreThoseOfTheModel) {
+  const std::string document = read_file(std::string(XNIC_SOURCE) + "/docs/hxdp.md");
+  const std::string head = "| cycle | read-in | core | emission |";
+  const auto table = [&](const std::string& text, size_t from) {
+    const size_t begin = text.find(head, from);
+    if (begin == std::string::npos) return std::string();
+    size_t end = begin;
+    while (end < text.size() && text[end] == '|') end = text.find('\n', end) + 1;
+    return text.substr(begin, end - begin);
+  };
+  for (const std::string program : {"drop", "tx", "redirect"}) {
+    const Finished finished = run({"run", std::string(XNIC_PROGRAMS) + "/v2/" + program + ".bpf.o", "--in", trace(),
+                                   "--engine", "hxdp", "--trace-cycles", "4"});
+    EXPECT_EQ(finished.exit_code, 0) << finished.err;
+    const size_t section = document.find("\n`" + program + "`: ");
+    ASSERT_NE(section, std::string::npos) << program;
+    EXPECT_EQ(table(document, section), table(finished.out, 0)) << program;
+    EXPECT_GT(lines(table(finished.out, 0)), 8u);
+  }
+}
+
 TEST(Explain, NeedsPackets) {
   const Finished none = run({"explain", object("maps"), "--in", scratch("missing.pcap")});
   EXPECT_NE(none.exit_code, 0);

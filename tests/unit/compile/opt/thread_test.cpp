@@ -79,5 +79,19 @@ TEST(Thread, ChecksBeforeAMoveOfTheBoundsDoNotCount) {
   EXPECT_NE(text.find("packet < 34", text.find("packet < 34") + 1), std::string::npos) << text;
 }
 
+// A guess needs to know what was called; the result of an atomic operation is no call's, also where there are none.
+TEST(Guess, BranchesOnFetchedValuesInAProgramWithoutCalls) {
+  const std::string text = after(R"(
+    r2 = 1
+    *(u64 *)(r10 -8) = 3
+    r2 = atomic_fetch_add((u64 *)(r10 -8), r2)
+    r0 = 1
+    if r2 == 0 goto out
+    r0 = 2
+    out: exit)");
+  EXPECT_NE(text.find("if "), std::string::npos) << text;
+  EXPECT_NE(text.find("exit 2"), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace xnic::compile::opt::testing

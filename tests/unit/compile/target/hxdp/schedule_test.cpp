@@ -142,6 +142,42 @@ TEST(Limits, TooManyRowsNameTheParameterThatWouldDo) {
   EXPECT_NE(message.find("the instruction memory has 2 (parameter rows="), std::string::npos) << message;
 }
 
+// Results that only the lane that made them sees in the next row: moves into a loop's registers must wait as well, and
+// so must moves that take a value from where a move has just put it. compile_hxdp() itself checks every image it makes.
+TEST(Forwarding, MovesIntoMergesKeepToTheLane) {
+  const std::string text = R"(
+    r2 = *(u32 *)(r1 +12)
+    r3 = *(u32 *)(r1 +16)
+    r4 = r2
+    r5 = r2
+    r6 = r3
+    r7 = 9
+    turn: r8 = r2
+    r2 = r3
+    r3 = r4
+    r4 = r5
+    r5 = r6
+    r6 = r8
+    r4 ^= r8
+    r7 += -1
+    if r7 != 0 goto turn
+    r0 = r2
+    r0 ^= r3
+    r0 ^= r4
+    r0 ^= r5
+    r0 ^= r6
+    r0 &= 1
+    exit)";
+  for (uint32_t lanes = 1; lanes <= 8; lanes++) {
+    HxdpOptions options;
+    options.parameters.lanes = lanes;
+    options.parameters.forwarding = arch::hxdp::Forwarding::kLane;
+    const auto image = compiled(text, options);
+    ASSERT_TRUE(image.has_value()) << image.error().message();
+    EXPECT_TRUE(arch::hxdp::check(*image).empty()) << lanes;
+  }
+}
+
 TEST(Limits, UnknownPassesAndParametersAreRefused) {
   EXPECT_EQ(compiled(kChecks, {.parameters = {}, .off = {"no-such-pass"}}).error().kind, base::ErrorKind::kBadInput);
   HxdpOptions options;

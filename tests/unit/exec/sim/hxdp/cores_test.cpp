@@ -158,6 +158,43 @@ TEST(HxdpCores, InOneCycleTheLowerCoreComesFirst) {
   EXPECT_EQ(values_of(*map)[0], 2u);
 }
 
+// The rows that packets of (flow, mark) took, in the order in which they left: one more than the mark.
+std::vector<uint32_t> rows_in_order_of_leaving(const std::vector<std::pair<uint16_t, uint8_t>>& packets,
+                                               Dispatch dispatch) {
+  isa::Image image =
+      image_of({{load(1, at(Space::kPacket, 50, 1))},
+                {Alu{AluOp::kAdd, Width::k64, 1, 1, Imm(-1)}, Branch{JumpOp::kLe, Width::k64, 1, Imm(2), 2}},
+                {Exit{3}}});
+  image.rows[1].lanes[2] = Goto{1};
+  image.parameters.cores = 2;
+  CardOptions options;
+  options.dispatch = dispatch;
+  options.keep_runs = true;
+  options.timing.branch_cycles = 0;
+  Runner runner(image, options);
+  runner.packets.resize(packets.size());
+  for (size_t i = 0; i < packets.size(); ++i) runner.packets[i].assign(udp_frame(packets[i].first, packets[i].second));
+  runner.run_packets();
+  std::vector<uint32_t> rows;
+  for (const PacketRun& run : runner.card->runs()) rows.push_back(run.rows);
+  return rows;
+}
+
+// The long packet of core 0 comes first and leaves last.
+TEST(HxdpCores, TheOutputServesPacketsInTheOrderInWhichTheirProgramsEnd) {
+  EXPECT_EQ(rows_in_order_of_leaving({{1, 30}, {2, 2}}, Dispatch::kRoundRobin), (std::vector<uint32_t>{3, 31}));
+  // Packet 1 starts two cycles later and takes two rows less: both end in one cycle, and core 0 comes first.
+  EXPECT_EQ(rows_in_order_of_leaving({{1, 12}, {2, 10}}, Dispatch::kRoundRobin), (std::vector<uint32_t>{13, 11}));
+  EXPECT_EQ(rows_in_order_of_leaving({{1, 12}, {2, 9}}, Dispatch::kRoundRobin), (std::vector<uint32_t>{10, 13}));
+}
+
+// However long each takes; by flow they share a core, in turn they do not.
+TEST(HxdpCores, PacketsOfOneFlowLeaveInTheOrderInWhichTheyCame) {
+  const std::vector<std::pair<uint16_t, uint8_t>> packets = {{5, 40}, {5, 4}, {5, 30}, {5, 5}};
+  EXPECT_EQ(rows_in_order_of_leaving(packets, Dispatch::kFlow), (std::vector<uint32_t>{41, 5, 31, 6}));
+  EXPECT_NE(rows_in_order_of_leaving(packets, Dispatch::kRoundRobin), (std::vector<uint32_t>{41, 5, 31, 6}));
+}
+
 TEST(HxdpCores, CoresShareTheWorkUntilABusIsFull) {
   // 12 rows and the reset: 13 cycles on one core; two frames a packet at the port, so 6.5 cores are worth having.
   Rows rows(11, {set(1, 1)});

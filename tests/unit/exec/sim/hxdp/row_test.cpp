@@ -98,6 +98,25 @@ TEST(HxdpRow, AFaultAbortsAndASpeculativeLoadGivesZero) {
   EXPECT_EQ(to_context.verdict(), 0u);
 }
 
+// Fields of the context in either byte order, sign-extended or not, as packet bytes are.
+TEST(HxdpRow, ContextFieldsAreReadAsTheRowSays) {
+  const auto field = [](bool sign_extend, bool big_endian) {
+    Runner runner(image_of({{Load{1, at(Space::kContext, 16, 4), sign_extend, big_endian, false}},
+                            {Alu{AluOp::kRsh, Width::k64, 2, 1, Imm(32)}},
+                            {Alu{AluOp::kAdd, Width::k64, 1, 1, Reg(2)}},
+                            {ExitRegister{1}}}));
+    runner.packets.resize(1);
+    runner.packets[0].assign(std::vector<uint8_t>(60));
+    runner.packets[0].rx_queue = 0x80010203;
+    runner.run_packets();
+    return runner.verdicts[0].code;
+  };
+  EXPECT_EQ(field(false, false), 0x80010203u);
+  EXPECT_EQ(field(false, true), 0x03020180u);
+  EXPECT_EQ(field(true, false), 0x80010202u) << "and the upper half, all ones";
+  EXPECT_EQ(field(true, true), 0x03020180u) << "extended from the byte that the order puts on top";
+}
+
 TEST(HxdpRow, RegistersAndStackAreZeroForEveryPacket) {
   Runner runner(image_of({{load(2, at(Space::kStack, 16, 8)), Alu{AluOp::kAdd, Width::k64, 1, 1, Imm(1)}},
                           {Alu{AluOp::kAdd, Width::k64, 1, 1, Reg(2)}, Store{at(Space::kStack, 16, 8), Imm(9), false}},
