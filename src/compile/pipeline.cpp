@@ -43,6 +43,7 @@ struct Effort {
   uint32_t growth;  // instructions that copies may add, in percent
   bool traces;      // operations move above branches, which keeps more values alive
   bool trees;       // sums become trees, which keeps more values alive as well
+  uint64_t exact_nodes;
 };
 
 // One compile; the image may have more rows than the machine holds.
@@ -74,12 +75,16 @@ base::Result<arch::hxdp::Image> compile_once(const arch::ebpf::Program& program,
   const target::hxdp::ScheduleOptions schedule{.traces = effort.traces && pass.on("traces"),
                                                .parallel_branches = pass.on("parallel-branches"),
                                                .priorities = pass.on("priorities"),
+                                               .exact_nodes = effort.exact_nodes,
                                                .call_exit = pass.on("call-exit")};
-  XNIC_TRY(target::hxdp::schedule(graph, schedule, arch::hxdp::kStackBytes - (stack + 7) / 8 * 8, image));
+  target::hxdp::ExactStatistics exact;
+  XNIC_TRY(target::hxdp::schedule(graph, schedule, arch::hxdp::kStackBytes - (stack + 7) / 8 * 8, image, &exact));
   if (pass.on("share-rows")) target::hxdp::share_rows(image);
   if (statistics != nullptr) {
-    *statistics = {
-        .insns = image.source_insns, .rows = uint32_t(image.rows.size()), .blocks = uint32_t(graph.blocks.size())};
+    *statistics = {.insns = image.source_insns,
+                   .rows = uint32_t(image.rows.size()),
+                   .blocks = uint32_t(graph.blocks.size()),
+                   .exact = exact};
     for (const auto& row : image.rows) {
       for (const auto& op : row.lanes) statistics->operations += !arch::hxdp::is_nop(op);
     }
@@ -120,6 +125,9 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& source, 
     if (std::none_of(all.begin(), all.end(), [&](const PassInfo& p) { return p.name == name; }))
       return base::make_error(base::ErrorKind::kBadInput, "hxdp passes", "there is no pass \"{}\"", name);
   }
+  if (options.exact_nodes > 0 && options.parameters.forwarding != arch::hxdp::Forwarding::kFull)
+    return base::make_error(base::ErrorKind::kUnsupported, "exact schedules",
+                            "the search takes results to reach all lanes in the next row (forwarding=full)");
   if (source.maps.size() > arch::hxdp::kMaxMaps)
     return base::make_error(base::ErrorKind::kLimit, source.name, "{} maps; the image holds {}", source.maps.size(),
                             arch::hxdp::kMaxMaps);
@@ -130,10 +138,10 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& source, 
   // Paths get their own copies as long as the instruction memory holds them, and operations move above branches as long
   // as registers and stack hold the values.
   const auto once = [&](const Effort& effort) { return compile_once(program, facts, options, effort, statistics); };
-  auto image = once({options.growth, true, true});
+  auto image = once({options.growth, true, true, options.exact_nodes});
   // Trees that do not fit the registers cost more than they save.
   HxdpStatistics of_chains;
-  auto chains = compile_once(program, facts, options, {options.growth, true, false}, &of_chains);
+  auto chains = compile_once(program, facts, options, {options.growth, true, false, options.exact_nodes}, &of_chains);
   const bool trees = !chains || (image && image->rows.size() <= chains->rows.size());
   if (!trees) {
     image = std::move(chains);
@@ -142,10 +150,10 @@ base::Result<arch::hxdp::Image> compile_hxdp(const arch::ebpf::Program& source, 
   const auto fastest_rows = image ? uint32_t(image->rows.size()) : 0;
   for (uint32_t growth : {options.growth / 4, options.growth / 16, 0u}) {
     if (image ? image->rows.size() <= options.parameters.rows : image.error().kind != base::ErrorKind::kLimit) break;
-    auto smaller = once({growth, true, trees});
+    auto smaller = once({growth, true, trees, options.exact_nodes});
     if (smaller || !image) image = std::move(smaller);
   }
-  if (!image && image.error().kind == base::ErrorKind::kLimit) image = once({0, false, false});
+  if (!image && image.error().kind == base::ErrorKind::kLimit) image = once({0, false, false, options.exact_nodes});
   XNIC_TRY(image);
   image->source_insns = uint32_t(source.insns.size());
   image->source_hash = arch::hxdp::source_hash(source);

@@ -80,7 +80,7 @@ TEST(Compile, TheJsonHasTheSummaryTheProofAndTheListing) {
   EXPECT_EQ(finished.exit_code, 0) << finished.err;
   const auto json = nlohmann::json::parse(finished.out);
   for (const char* field :
-       {"program", "instructions", "rows", "lanes", "operations", "call_sites", "stack_bytes", "fastest_rows"})
+       {"program", "instructions", "rows", "lanes", "operations", "call_sites", "stack_bytes", "fastest_rows", "exact"})
     EXPECT_TRUE(json.contains(field)) << field;
   EXPECT_EQ(json["proof"]["status"], "proved");
   EXPECT_TRUE(json["proof"]["not_proved"].empty());
@@ -92,6 +92,18 @@ TEST(Compile, TheJsonHasTheSummaryTheProofAndTheListing) {
   }
   EXPECT_EQ(operations, json["operations"].get<size_t>());
   EXPECT_GT(with_source, 0u);
+}
+
+TEST(Compile, AnExactScheduleSaysHowFarItIsFromTheShortest) {
+  const Finished finished = run({"compile", object("maps"), "--schedule", "exact", "--prove", "full"});
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+  EXPECT_TRUE(has(finished.out, " regions have the shortest schedule there is, ")) << finished.out;
+  const auto json = nlohmann::json::parse(run({"compile", object("maps"), "--schedule", "exact", "--json"}).out);
+  EXPECT_GT(json["exact"]["regions"].get<int>(), 0);
+  EXPECT_LE(json["exact"]["bound"].get<int>(), json["exact"]["rows"].get<int>());
+  const Finished lane = run({"compile", object("maps"), "--schedule", "exact", "--card", "forwarding=lane"});
+  EXPECT_EQ(lane.exit_code, 3) << lane.err;
+  EXPECT_TRUE(has(lane.err, "forwarding=full")) << lane.err;
 }
 
 TEST(Compile, TheJsonOfTwoProgramsIsAList) {

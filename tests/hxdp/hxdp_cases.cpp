@@ -3,10 +3,11 @@
 // case took.
 //
 //   hxdp_cases CASES_DIR OBJECTS_DIR [PROGRAM]...
-//   hxdp_cases CASES_DIR OBJECTS_DIR --passes DOCUMENT
+//   hxdp_cases CASES_DIR OBJECTS_DIR --tables DOCUMENT
 //
-// --passes: how many rows one case of each program takes with every pass on, and with each pass off; as a table, put
-// into the document between the lines "<!-- passes -->" and "<!-- end of passes -->" (make docs-hxdp).
+// --tables: how many rows one case of each program takes with every pass on, and with each pass off; and how far the
+// schedules of its regions are from the shortest. As tables, put into the document between the lines "<!-- passes -->"
+// and "<!-- end of passes -->", "<!-- exact -->" and "<!-- end of exact -->" (make docs-hxdp).
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -72,16 +73,14 @@ std::string run_case(device::Device& device, Images& images, const fs::path& pat
   return wrong;
 }
 
-// The case with passes off. Empty: as expected.
-std::string run_without(device::Device& device, const fs::path& path, const nlohmann::ordered_json& test,
-                        const std::vector<std::string>& off, CaseRun& figures) {
+// The case with passes off, or with searched schedules. Empty: as expected.
+std::string run_with(device::Device& device, const fs::path& path, const nlohmann::ordered_json& test,
+                     compile::HxdpOptions options, CaseRun& figures, compile::HxdpStatistics* statistics = nullptr) {
   auto object = load_case(device, path, test);
   if (!object) return object.error().message();
   const auto& loaded = *object->programs().at(0).loaded;
-  compile::HxdpOptions options;
   options.parameters.rows = arch::hxdp::kMaxRows;
-  options.off = off;
-  const auto image = compile::compile_hxdp(*loaded.program, *loaded.facts, options);
+  const auto image = compile::compile_hxdp(*loaded.program, *loaded.facts, options, statistics);
   if (!image) return image.error().message();
   RowRun run;
   std::string wrong = run_image(*image, loaded, test, run);
@@ -126,12 +125,27 @@ std::string cell(const CaseRun& run, const CaseRun& all) {
   return fmt::format("{} · {}", run.path_rows, run.image_rows);
 }
 
-int write_passes(const fs::path& cases, const fs::path& objects, const fs::path& document) {
+// Replaces what stands between <!-- name --> and <!-- end of name -->. False: there is no such place.
+bool replace_table(std::string& document, const std::string& name, const std::string& table) {
+  const std::string begin = "<!-- " + name + " -->\n", end = "<!-- end of " + name + " -->";
+  const size_t from = document.find(begin), to = document.find(end);
+  if (from == std::string::npos || to == std::string::npos) return false;
+  document.replace(from + begin.size(), to - from - begin.size(), table);
+  return true;
+}
+
+constexpr uint64_t kExactNodes = 100'000;  // as xnic compile's default
+
+int write_tables(const fs::path& cases, const fs::path& objects, const fs::path& document) {
   device::Device device;
   device::install_device(&device);
   std::string table = "| program: path | all on |", rule = "|---|---|";
   for (const auto& pass : compile::hxdp_passes()) table += fmt::format(" {} |", pass.name), rule += "---|";
   table += "\n" + rule + "\n";
+  std::string exact =
+      "| program | regions | shortest, proved | shortened by the search | shorter with more registers | not decided | "
+      "rows "
+      "to the ends | at least |\n|---|---|---|---|---|---|---|---|\n";
   std::set<fs::path> files;
   for (const auto& entry : fs::directory_iterator(cases)) {
     if (entry.path().extension() == ".json") files.insert(entry.path());
@@ -145,12 +159,23 @@ int write_passes(const fs::path& cases, const fs::path& objects, const fs::path&
       const auto& test = json["cases"][i];
       if (!is_stated(program, test, i)) continue;
       CaseRun all;
-      failed += !run_without(device, objects / (program + ".bpf.o"), test, {}, all).empty();
+      const fs::path object = objects / (program + ".bpf.o");
+      failed += !run_with(device, object, test, {}, all).empty();
+      CaseRun searched;
+      compile::HxdpStatistics statistics;
+      compile::HxdpOptions search;
+      search.exact_nodes = kExactNodes;
+      failed += !run_with(device, object, test, search, searched, &statistics).empty();
+      const auto& e = statistics.exact;
+      exact += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} |\n", program, e.regions, e.shortest, e.shortened,
+                           e.cramped, e.undecided, e.rows, e.bound);
       table +=
           fmt::format("| {}: {} | {} · {} |", program, test["name"].get<std::string>(), all.path_rows, all.image_rows);
       for (const auto& pass : compile::hxdp_passes()) {
         CaseRun without;
-        failed += !run_without(device, objects / (program + ".bpf.o"), test, {std::string(pass.name)}, without).empty();
+        compile::HxdpOptions off;
+        off.off = {std::string(pass.name)};
+        failed += !run_with(device, object, test, off, without).empty();
         table += fmt::format(" {} |", cell(without, all));
       }
       table += "\n";
@@ -159,13 +184,10 @@ int write_passes(const fs::path& cases, const fs::path& objects, const fs::path&
   device::install_device(nullptr);
   std::ifstream in(document);
   std::string text{std::istreambuf_iterator<char>(in), {}};
-  constexpr std::string_view kBegin = "<!-- passes -->\n", kEnd = "<!-- end of passes -->";
-  const size_t from = text.find(kBegin), to = text.find(kEnd);
-  if (failed != 0 || from == std::string::npos || to == std::string::npos) {
-    fmt::print("{} runs failed, or {} has no place for the table\n", failed, document.string());
+  if (failed != 0 || !replace_table(text, "passes", table) || !replace_table(text, "exact", exact)) {
+    fmt::print("{} runs failed, or {} has no place for the tables\n", failed, document.string());
     return 1;
   }
-  text.replace(from + kBegin.size(), to - from - kBegin.size(), table);
   std::ofstream(document) << text;
   return 0;
 }
@@ -175,6 +197,6 @@ int write_passes(const fs::path& cases, const fs::path& objects, const fs::path&
 
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
-  if (argc == 5 && std::string(argv[3]) == "--passes") return xnic::tests::write_passes(argv[1], argv[2], argv[4]);
+  if (argc == 5 && std::string(argv[3]) == "--tables") return xnic::tests::write_tables(argv[1], argv[2], argv[4]);
   return xnic::tests::run_all(argv[1], argv[2], {argv + 3, argv + argc});
 }

@@ -68,7 +68,9 @@ struct CompileOptions {
   std::string output;  // image file; empty: none
   bool listing = false;
   bool json = false;
-  std::string prove = "off";  // off, regions, full
+  std::string schedule = "heuristic";  // or exact
+  uint64_t schedule_nodes = 100'000;   // of an exact search, for each region and number of rows
+  std::string prove = "off";           // off, regions, full
   std::vector<std::string> card;
 };
 int compile(const CompileOptions& options);

@@ -35,6 +35,12 @@ void print_summary(const device::ProgramReport& report, const arch::hxdp::Image&
     fmt::print(
         "  likely paths share rows to fit the instruction memory of {}; --card rows={} would hold a copy for each\n",
         parameters.rows, statistics.fastest_rows);
+  const auto& exact = statistics.exact;
+  if (exact.regions != 0)
+    fmt::print(
+        "  {} of {} regions have the shortest schedule there is, {} by the search; {} could be shorter with more "
+        "registers, {} are not decided: {} rows up to the regions' ends, at least {}\n",
+        exact.shortest, exact.regions, exact.shortened, exact.cramped, exact.undecided, exact.rows, exact.bound);
 }
 
 namespace prove = compile::prove;
@@ -101,6 +107,12 @@ ordered_json listing_json(const arch::hxdp::Image& image) {
 
 ordered_json summary_json(const device::ProgramReport& report, const arch::hxdp::Image& image,
                           const compile::HxdpStatistics& statistics) {
+  const auto& exact = statistics.exact;
+  ordered_json search = nullptr;
+  if (exact.regions != 0)
+    search = {{"regions", exact.regions}, {"shortest", exact.shortest},   {"shortened", exact.shortened},
+              {"cramped", exact.cramped}, {"undecided", exact.undecided}, {"rows", exact.rows},
+              {"bound", exact.bound}};
   return {{"program", report.name},
           {"instructions", statistics.insns},
           {"rows", statistics.rows},
@@ -108,11 +120,13 @@ ordered_json summary_json(const device::ProgramReport& report, const arch::hxdp:
           {"operations", statistics.operations},
           {"call_sites", image.call_sites.size()},
           {"stack_bytes", image.stack_bytes},
-          {"fastest_rows", statistics.fastest_rows}};
+          {"fastest_rows", statistics.fastest_rows},
+          {"exact", search}};
 }
 
 base::Result<int> compile_object(const CompileOptions& options) {
-  XNIC_ASSIGN(const CardSettings settings, parse_card(options.card));
+  XNIC_ASSIGN(CardSettings settings, parse_card(options.card));
+  if (options.schedule == "exact") settings.compile.exact_nodes = options.schedule_nodes;
   device::Device device;
   device::LoadOptions load;
   load.program = options.program_name;

@@ -139,6 +139,14 @@ void add_card_commands(CLI::App& app, CompileOptions& compile, ExplainOptions& e
   command->add_option("--target", compile.target, "Card: hxdp")->capture_default_str()->check(CLI::IsMember({"hxdp"}));
   command->add_option("-o,--out", compile.output, "Image file");
   command->add_flag("--listing", compile.listing, "Print rows and lanes with the source lines beside them");
+  command
+      ->add_option("--schedule", compile.schedule,
+                   "exact: search each part for a shorter schedule than the heuristics', or prove that there is none")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"heuristic", "exact"}));
+  command->add_option("--schedule-nodes", compile.schedule_nodes, "Limit of an exact search: fillings of rows")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   command->add_flag("--json", compile.json, "Machine-readable output (schema: docs/run-json.md)");
   command
       ->add_option(

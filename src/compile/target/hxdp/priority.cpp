@@ -36,6 +36,10 @@ void Region::set_links() {
     }
   }
   CHECK(order_.size() == items.size());
+  // Nothing waits for the end, but some values are for side exits only: the end stands behind them all the same.
+  const uint32_t end = item_of_seq_.back();
+  order_.erase(std::find(order_.begin(), order_.end(), end));
+  order_.push_back(end);
 }
 
 // Longest ways from all items to one of them; kNever: none.
@@ -114,6 +118,31 @@ void Region::rank(Priority priority) {
     case Priority::kRetire:
       return set([&](uint32_t i) { return double(to_end[i]) - double(items.size()) * items[i].deadline; });
   }
+}
+
+void Region::rank(const std::vector<uint32_t>& rows) {
+  for (size_t at = 0; at < order_.size(); at++) items[order_[at]].rank = -double(rows[at]);
+}
+
+ExactProblem Region::exact(uint32_t lanes, bool parallel_branches) const {
+  ExactProblem problem{.units = {}, .lanes = lanes, .parallel_branches = parallel_branches};
+  std::vector<uint32_t> place(items.size());
+  for (uint32_t at = 0; at < order_.size(); at++) place[order_[at]] = at;
+  for (uint32_t at : order_) {
+    const Item& item = items[at];
+    ExactProblem::Unit unit;
+    for (const Link& link : before_[at]) unit.before.push_back({place[link.item], link.rows});
+    const bool pure_call = item.kind == Item::Kind::kPure && graph_.node(item.node).kind == opt::NodeKind::kCall;
+    unit.call = pure_call || (item.effect != 0 && graph_.effects[item.effect].kind == opt::EffectKind::kCall);
+    unit.branch = item.kind == Item::Kind::kBranch;
+    unit.lane = item.kind != Item::Kind::kEnd || graph_.blocks[item.block].end == opt::Block::End::kExit;
+    problem.units.push_back(std::move(unit));
+  }
+  // The end comes last. One that leads to a merge may be no operation: falling through, with nothing to move.
+  const uint32_t end = place[item_of_seq_.back()];
+  CHECK(end + 1 == problem.units.size());
+  for (uint32_t at = 0; at < end; at++) problem.units[end].before.push_back({at, 0});
+  return problem;
 }
 
 }  // namespace xnic::compile::target::hxdp

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "compile/opt/ir.hpp"
+#include "compile/target/hxdp/exact.hpp"
 #include "compile/target/hxdp/legal.hpp"
 
 namespace xnic::compile::target::hxdp {
@@ -95,8 +96,13 @@ class Region {
          const RegionOptions& options);
   std::vector<BlockId> path;
   std::vector<Item> items;
-  // Gives every item its rank.
+  // Gives every item its rank: by the priority, or by the row that each has in a schedule (in the order of exact()).
   void rank(Priority priority);
+  void rank(const std::vector<uint32_t>& rows);
+  // The question for the shortest schedule, registers left out of account.
+  ExactProblem exact(uint32_t lanes, bool parallel_branches) const;
+  // Rows up to the end. Pre: it has issued.
+  uint32_t rows() const { return uint32_t(items[item_of_seq_.back()].row) + 1; }
   EffectId exit_call = 0;  // effect that the end performs as well (call and exit in one), 0: none
 
  private:

@@ -92,23 +92,39 @@ void Scheduler::go_back(const Checkpoint& to) {
 base::Result<void> Scheduler::region(BlockId head) {
   const Region fresh(graph_, demand_, entries_, head, {options_.traces, options_.call_exit});
   const Checkpoint start = checkpoint(fresh);
-  std::optional<Priority> best, last;
+  const size_t orders = options_.priorities ? std::size(kPriorities) : 1;  // and behind them the one of the search
+  ExactResult found;
+  std::optional<size_t> best, last;
   double best_cost = 0;
   base::Result<void> result;
-  const auto attempt = [&](Priority priority) {
+  uint32_t fewest = ~0u;  // rows
+  const auto attempt = [&](size_t order) {
     if (last) go_back(start);
-    last = priority;
+    last = order;
     Region region = fresh;
-    region.rank(priority);
+    order < orders ? region.rank(kPriorities[order]) : region.rank(found.rows);
     result = issue_region(region);
+    if (result) fewest = std::min(fewest, region.rows());
     return region_cost(region);
   };
-  for (Priority priority : kPriorities) {
-    if (!options_.priorities && priority != kPriorities[0]) break;
-    const double cost = attempt(priority);
-    if (!result || (best && cost >= best_cost)) continue;
-    best = priority;
+  const auto consider = [&](size_t order) {
+    const double cost = attempt(order);
+    if (!result || (best && cost >= best_cost)) return;
+    best = order;
     best_cost = cost;
+  };
+  for (size_t order = 0; order < orders; order++) consider(order);
+  if (options_.exact_nodes > 0 && best) {
+    const uint32_t by_heuristics = fewest;
+    found = fewest_rows(fresh.exact(lanes(), options_.parallel_branches), fewest, options_.exact_nodes);
+    if (!found.rows.empty()) consider(orders);
+    exact_.regions++;
+    exact_.shortest += fewest == found.bound;
+    exact_.shortened += fewest < by_heuristics;
+    exact_.cramped += fewest > found.bound && !found.rows.empty();
+    exact_.undecided += fewest > found.bound && found.rows.empty();
+    exact_.rows += fewest;
+    exact_.bound += found.bound;
   }
   if (best && best != last) attempt(*best);
   cost_ += graph_.blocks[head].weight * best_cost;
@@ -305,7 +321,8 @@ void Scheduler::flush() {
   late_.clear();
 }
 
-base::Result<void> schedule(Graph& graph, const ScheduleOptions& options, uint32_t free_stack, Image& image) {
+base::Result<void> schedule(Graph& graph, const ScheduleOptions& options, uint32_t free_stack, Image& image,
+                            ExactStatistics* exact) {
   prepare_constants(graph);
   // Where values went to stack slots, another reserve may do better: the fewest cycles win.
   const Image empty = image;
@@ -316,7 +333,11 @@ base::Result<void> schedule(Graph& graph, const ScheduleOptions& options, uint32
     Image attempt = empty;
     Scheduler scheduler(graph, options, free_stack, reserve, attempt);
     auto ended = scheduler.run();
-    if (ended && (!found || scheduler.cost() < best)) image = std::move(attempt), best = scheduler.cost();
+    if (ended && (!found || scheduler.cost() < best)) {
+      image = std::move(attempt);
+      best = scheduler.cost();
+      if (exact != nullptr) *exact = scheduler.exact();
+    }
     if (!found) result = ended;
     found |= ended.has_value();
     if (ended && !scheduler.spilled()) break;

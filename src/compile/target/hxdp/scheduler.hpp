@@ -37,6 +37,7 @@ class Scheduler {
   bool spilled() const { return !spill_slot_.empty(); }
   // Rows that a packet takes on average, by the weights of the blocks. Post: run() succeeded.
   double cost() const { return cost_; }
+  const ExactStatistics& exact() const { return exact_; }
 
  private:
   // schedule.cpp
@@ -113,6 +114,7 @@ class Scheduler {
   std::vector<std::pair<std::pair<machine::Row, uint32_t>, BlockId>> fixups_;  // (row, lane) of branches
   std::vector<BlockId> queue_;
   double cost_ = 0;
+  ExactStatistics exact_;
 
   // The region being scheduled.
   State state_;

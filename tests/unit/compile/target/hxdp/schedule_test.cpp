@@ -4,6 +4,7 @@
 
 #include "arch/hxdp/text.hpp"
 #include "compile/pipeline.hpp"
+#include "compile/prove/prove.hpp"
 #include "unit/compile/opt/lifted.hpp"
 
 namespace xnic::compile {
@@ -175,6 +176,28 @@ TEST(Forwarding, MovesIntoMergesKeepToTheLane) {
     const auto image = compiled(text, options);
     ASSERT_TRUE(image.has_value()) << image.error().message();
     EXPECT_TRUE(arch::hxdp::check(*image).empty()) << lanes;
+  }
+}
+
+// What the search finds is issued as the heuristics' schedules are, and means the same.
+TEST(Schedule, AnExactOneIsNeverLongerAndIsProved) {
+  const Program program = program_of(kChecks, test_maps());
+  static const NothingFrozen environment;
+  const verify::Outcome outcome = verify::verify(program, environment);
+  for (uint32_t lanes : {1u, 2u, 4u}) {
+    HxdpOptions options;
+    options.parameters.lanes = lanes;
+    HxdpStatistics plain, exact;
+    ASSERT_TRUE(compile_hxdp(program, outcome.facts, options, &plain).has_value());
+    EXPECT_EQ(plain.exact.regions, 0u);
+    options.exact_nodes = 10'000;
+    const auto image = compile_hxdp(program, outcome.facts, options, &exact);
+    ASSERT_TRUE(image.has_value());
+    EXPECT_GT(exact.exact.regions, 0u);
+    EXPECT_EQ(exact.exact.shortest + exact.exact.cramped + exact.exact.undecided, exact.exact.regions);
+    EXPECT_LE(exact.exact.bound, exact.exact.rows);
+    EXPECT_LE(exact.rows, plain.rows);
+    EXPECT_EQ(prove::prove(program, outcome.facts, *image).status, prove::ProofStatus::kProved) << lanes;
   }
 }
 
