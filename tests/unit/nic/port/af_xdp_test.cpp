@@ -121,6 +121,42 @@ TEST_P(AfXdpTest, CarriesManyFramesInOrderAndGivesEveryOneBack) {
   EXPECT_EQ(wrong, 0u);
 }
 
+// The frame that one port received is the frame that the other sends: the same memory, and home to its worker's pool.
+TEST_P(AfXdpTest, PassesFramesFromPortToPortWithoutACopy) {
+  make_link();
+  open();
+  ASSERT_TRUE(card_->ip(fmt::format("link add card1 type veth peer name host1 netns {}", host_->path())));
+  ASSERT_TRUE(card_->ip("link set card1 addrgenmode none up"));
+  ASSERT_TRUE(host_->ip("link set host1 addrgenmode none up"));
+  const RawSocket far_end(*host_, "host1");
+  std::unique_ptr<Port> first = std::move(port_);
+  card_->run([&] {
+    options_.interface = "card1";
+    auto port = open_af_xdp(Info{.name = "p1", .ifindex = 4}, options_, *memory_, clock_);
+    if (port) port_ = std::move(*port);
+  });
+  ASSERT_NE(port_, nullptr);
+  frame::Pool& other_worker = memory_->pool(1);
+  for (uint32_t number = 0; number < 3 * kFrames; ++number) {
+    ASSERT_TRUE(wire_->send(numbered(number, 200)));
+    uint32_t count = 0;
+    for (int i = 0; i < 2000 && count == 0; ++i) {
+      count = first->receive(0, std::span(received_).first(1), pool());
+      if (count == 0) usleep(100);
+    }
+    ASSERT_EQ(count, 1u);
+    uint8_t* frame = received_[0].frame();
+    EXPECT_EQ(memory_->home_of(frame), 0u);
+    exec::packet::Packet* const one[] = {&received_[0]};
+    ASSERT_EQ(port_->transmit(0, one, other_worker), 1u);
+    port_->flush(0);
+    ASSERT_EQ(far_end.receive(), numbered(number, 200));
+    EXPECT_TRUE(std::equal(frame + 256, frame + 456, numbered(number, 200).begin()));
+    port_->reap(0, other_worker);
+  }
+  first->close(0, pool());
+}
+
 TEST_P(AfXdpTest, WhatTheCardDoesNotFetchIsCounted) {
   make_link();
   open();
