@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs docs-hxdp run test test-hxdp test-changepoint demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs docs-hxdp run test test-hxdp test-prove test-changepoint demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
@@ -35,6 +35,13 @@ HXDP_PACKETS ?= 100000
 test-hxdp: build
 	$(BUILD)/bin/hxdp_diff --programs tests/programs $(BUILD)/programs --installed --all --packets $(HXDP_PACKETS)
 	$(BUILD)/bin/hxdp_diff --random 5000 --random-settings 8 --all
+
+## test-prove: every program at every cpu version: proved, or which region is not decided, and how long; fails when one is refuted or newly undecided
+PROVE_SECONDS ?= 60
+PROVE_UNDECIDED = $(foreach v,v1 v2 v3 v4,$(v)/katran_lb $(v)/syncookie $(v)/changepoint_sample) v1/changepoint_stream v2/changepoint_stream v1/digits v2/digits
+test-prove: build
+	$(BUILD)/bin/prove_programs --timeout $(PROVE_SECONDS)000 $(PROVE_UNDECIDED:%=--undecided %) \
+	  $(foreach v,v1 v2 v3 v4,$(sort $(wildcard $(BUILD)/programs/$(v)/*.bpf.o)))
 
 ## test-changepoint: 10,000 streams of 2,000 samples, in order and then lossy on four queues, against the plain computation
 test-changepoint: build

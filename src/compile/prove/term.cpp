@@ -166,6 +166,22 @@ bool Terms::is_opaque(Term t) const {
   }
 }
 
+// Neighbouring slices of a sign extension, or of a bitwise operation, which were pushed down to its operands. ~0: none.
+Term Terms::join_slices(Term high, Term low) {
+  const Node h = nodes_[high], l = nodes_[low];
+  if (h.kind == Kind::kExtract && l.kind == Kind::kSext && h.value == l.width) {
+    const Node whole = nodes_[h.args[0]];
+    if (whole.kind == Kind::kSext && whole.args == l.args) return extract(h.args[0], 0, unsigned(h.width) + l.width);
+  }
+  if (h.kind != l.kind || (h.kind != Kind::kAnd && h.kind != Kind::kOr && h.kind != Kind::kXor)) return ~Term{0};
+  for (const size_t first : {0, 1}) {
+    const Term a = concat({h.args[0], l.args[first]}), b = concat({h.args[1], l.args[1 - first]});
+    const auto whole = [&](Term t) { return nodes_[t].kind != Kind::kConcat && nodes_[t].kind != Kind::kConst; };
+    if (whole(a) && whole(b)) return bitwise(h.kind, a, b);
+  }
+  return ~Term{0};
+}
+
 Term Terms::concat(std::vector<Term> parts) {
   std::vector<Term> flat;
   const auto push = [&](Term t) {
@@ -194,6 +210,10 @@ Term Terms::concat(std::vector<Term> parts) {
       const auto [lt, ll] = slice(t, low);
       if (ht == lt && hl == ll + low.width) {
         flat.back() = extract(ht, unsigned(ll), unsigned(high.width) + low.width);
+        return;
+      }
+      if (const Term whole = join_slices(flat.back(), t); whole != ~Term{0}) {
+        flat.back() = whole;
         return;
       }
       if (high.kind == Kind::kIte && low.kind == Kind::kIte && high.args[0] == low.args[0]) {

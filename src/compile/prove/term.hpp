@@ -122,6 +122,7 @@ class Terms {
   Term intern(Node node);
   uint64_t name_index(const std::string& name);
   Term tagged(Term t, int64_t tag);
+  Term join_slices(Term high, Term low);
   Term linear(Term a, uint64_t ca, Term b, uint64_t cb, uint64_t constant);
   Term make_sum(unsigned width, uint64_t constant, std::vector<std::pair<Term, uint64_t>> parts);
   Term bitwise_parts(Kind kind, Term a, Term b);
