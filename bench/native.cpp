@@ -11,14 +11,12 @@
 // ours. Loading: from the verified program to code in memory, in time on the processor.
 #include "exec/native/native.hpp"
 
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -188,19 +186,6 @@ struct Pair {
   std::optional<double> kernel_ns;  // nothing: noise, or no root
   bool loop;
 };
-
-// The machine's state, once: what the figures hang on.
-std::string machine_state() {
-  utsname system{};
-  uname(&system);
-  std::string model = "unknown CPU", line;
-  std::ifstream cpus("/proc/cpuinfo");
-  while (std::getline(cpus, line))
-    if (line.starts_with("model name")) model = line.substr(line.find(':') + 2);
-  double load[1] = {};
-  getloadavg(load, 1);
-  return fmt::format("{} x {}, Linux {}, load {:.1f}", sysconf(_SC_NPROCESSORS_ONLN), model, system.release, load[0]);
-}
 
 class Bench {
  public:

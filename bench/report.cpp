@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 #include <sched.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -98,6 +100,18 @@ Result<void> Report::write(const fs::path& path) const {
   file.close();
   if (!file) return make_error(ErrorKind::kIo, path.string(), "cannot be written");
   return {};
+}
+
+std::string machine_state() {
+  utsname system{};
+  uname(&system);
+  std::string model = "unknown CPU", line;
+  std::ifstream cpus("/proc/cpuinfo");
+  while (std::getline(cpus, line))
+    if (line.starts_with("model name")) model = line.substr(line.find(':') + 2);
+  double load[1] = {};
+  getloadavg(load, 1);
+  return fmt::format("{} x {}, Linux {}, load {:.1f}", sysconf(_SC_NPROCESSORS_ONLN), model, system.release, load[0]);
 }
 
 double median(std::vector<double> values) {

@@ -41,6 +41,9 @@ class Report {
 // Pre: not empty.
 double median(std::vector<double> values);
 
+// Processors, kernel, load average: what figures hang on.
+std::string machine_state();
+
 // Keeps this process on one processor, so that medians are of one kind of time.
 void pin_to_cpu(int cpu);
 

@@ -13,26 +13,31 @@ namespace xnic::nic::datapath {
 
 using port::count;
 
-void Worker::drop(Packet& packet, WorkerCounters& counters, Drop reason) {
-  pool_.put(packet.unbind());
-  count(counters.drops[static_cast<size_t>(reason)], 1);
+void Worker::drop(Batch packets, WorkerCounters& counters, Drop reason) {
+  for (Packet& packet : packets) pool_.put(packet.unbind());
+  count(counters.drops[static_cast<size_t>(reason)], packets.size());
 }
 
-void Worker::out(const PortView& port, Packet& packet) {
-  if (port.features.fill_checksums) fill_checksums(packet);
-  if (port.features.insert_vlan_id != kNoVlan) insert_vlan(packet, port.features.insert_vlan_id);
-  stage(port, packet);
+void Worker::out(const PortView& port, Batch packets) {
+  if (port.features.fill_checksums)
+    for (Packet& packet : packets) fill_checksums(packet);
+  if (port.features.insert_vlan_id != kNoVlan)
+    for (Packet& packet : packets) insert_vlan(packet, port.features.insert_vlan_id);
+  stage(port, packets);
 }
 
-// `packet` must stay where it is until flush().
-void Worker::stage(const PortView& port, Packet& packet) {
+// The packets must stay where they are until flush().
+void Worker::stage(const PortView& port, Batch packets) {
   PortState::Side& side = *port.state->sides[index_];
   if (!side.own_queue) {
-    hand_over(Class::kTransmit, side.via, packet, {port.state->ifindex, 0}, side.counters);
+    for (Packet& packet : packets)
+      hand_over(Class::kTransmit, side.via, packet, {port.state->ifindex, 0}, side.counters);
     return;
   }
-  if (side.staged_count == kBatch) send(port, side);
-  side.staged[side.staged_count++] = &packet;
+  for (Packet& packet : packets) {
+    if (side.staged_count == kBatch) send(port, side);
+    side.staged[side.staged_count++] = &packet;
+  }
   if (side.touched) return;
   side.touched = true;
   touched_.push_back(&port);
@@ -70,7 +75,7 @@ void Worker::send(const PortView& port, PortState::Side& side) {
 void Worker::keep(PortState& state, PortState::Side& side, Packet& packet) {
   const uint32_t waiting = side.waiting.load(std::memory_order_relaxed);
   if (!state.lossless || side.stalled || waiting == kBacklog) {
-    drop(packet, side.counters, side.stalled ? Drop::kStalled : Drop::kTransmitFull);
+    drop({&packet, 1}, side.counters, side.stalled ? Drop::kStalled : Drop::kTransmitFull);
     return;
   }
   if (waiting == 0) {
@@ -141,7 +146,7 @@ uint32_t Worker::push_waiting(PortState& state) {
 void Worker::drop_waiting(PortState& state, Drop reason) {
   PortState::Side& side = *state.sides[index_];
   const uint32_t waiting = side.waiting.load(std::memory_order_relaxed);
-  for (uint32_t i = 0; i < waiting; ++i) drop(side.backlog[(side.oldest + i) % kBacklog], side.counters, reason);
+  for (uint32_t i = 0; i < waiting; ++i) drop({&side.backlog[(side.oldest + i) % kBacklog], 1}, side.counters, reason);
   held_ -= waiting;
   side.waiting.store(0, std::memory_order_relaxed);
   side.stalled = true;
@@ -159,7 +164,7 @@ std::unique_ptr<WorkerProgram> Worker::take_orphan() {
 void Worker::hand_over(Class what, uint32_t worker, Packet& packet, const Errand& errand, WorkerCounters& counters) {
   HandOver& ring = fabric_.ring(what, index_, worker);
   if (ring.room(1) == 0) {
-    drop(packet, counters, Drop::kHandOverFull);
+    drop({&packet, 1}, counters, Drop::kHandOverFull);
     return;
   }
   ring.give(packet, errand);

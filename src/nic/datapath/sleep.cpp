@@ -84,9 +84,7 @@ void Worker::loop() {
   while (!stopping_.load(std::memory_order_acquire)) {
     if (poll_once() != 0) {
       empty_polls = 0;
-    } else if (++empty_polls < fabric_.spin_polls) {
-      __builtin_ia32_pause();
-    } else {
+    } else if (++empty_polls >= fabric_.spin_polls) {
       idle();
     }
   }

@@ -51,39 +51,43 @@ void Worker::count_verdicts(const PortView& port, Batch packets, std::span<const
   }
 }
 
+// Packets with the same verdict that stand side by side are treated together.
 void Worker::carry_out(const PortView& port, Batch packets, std::span<const Verdict> verdicts) {
   WorkerCounters& counters = counters_of(port);
-  for (size_t i = 0; i < packets.size();) {
-    Packet& packet = packets[i];
-    switch (verdicts[i].action()) {
+  for (size_t first = 0, last = 0; first < packets.size(); first = last) {
+    const uint32_t action = verdicts[first].action();
+    while (last < packets.size() && verdicts[last].action() == action) ++last;
+    const Batch same = packets.subspan(first, last - first);
+    switch (action) {
       case arch::ebpf::kXdpDrop:
-        drop(packet, counters, Drop::kProgram);
+        drop(same, counters, Drop::kProgram);
         break;
       case arch::ebpf::kXdpPass:
-        to_host(port, packet);
+        to_host(port, same);
         break;
       case arch::ebpf::kXdpTx:
-        out(port, packet);
+        out(port, same);
         break;
       case arch::ebpf::kXdpRedirect:
-        i += redirect(port, packets.subspan(i), verdicts.subspan(i), false);
-        continue;
+        for (size_t at = first; at < last;)
+          at += redirect(port, packets.subspan(at, last - at), verdicts.subspan(at, last - at), false);
+        break;
       default:
-        aborts_.add(packet, verdicts[i], index_, kTraceBytes, fabric_.clock->monotonic_ns());
+        for (size_t i = first; i < last; ++i)
+          aborts_.add(packets[i], verdicts[i], index_, kTraceBytes, fabric_.clock->monotonic_ns());
         aborts_.publish();
-        drop(packet, counters, Drop::kAborted);
+        drop(same, counters, Drop::kAborted);
         break;
     }
-    ++i;
   }
 }
 
-void Worker::to_host(const PortView& port, Packet& packet) {
+void Worker::to_host(const PortView& port, Batch packets) {
   const PortView* host = port.host == 0 ? nullptr : config_->find(port.host);
   if (host != nullptr)
-    out(*host, packet);
+    out(*host, packets);
   else
-    drop(packet, counters_of(port), Drop::kNoHost);
+    drop(packets, counters_of(port), Drop::kNoHost);
 }
 
 // Carries out the first redirect, and those behind it that are the same. Returns how many packets that were.
@@ -116,12 +120,10 @@ size_t Worker::redirect(const PortView& port, Batch packets, std::span<const Ver
     case RedirectKind::kNone:
       break;
   }
-  for (Packet& packet : packets) {
-    if (to != nullptr)
-      out(*to, packet);
-    else
-      drop(packet, counters, Drop::kNoTarget);
-  }
+  if (to != nullptr)
+    out(*to, packets);
+  else
+    drop(packets, counters, Drop::kNoTarget);
   return same;
 }
 
@@ -129,7 +131,7 @@ size_t Worker::through_devmap(const PortView& port, Batch packets, std::span<con
   const Redirect& redirect = verdicts[0].redirect;
   exec::maps::Map* map = program_of(port).map(redirect.map_id);
   if (map == nullptr) {
-    for (Packet& packet : packets) drop(packet, counters_of(port), Drop::kNoTarget);
+    drop(packets, counters_of(port), Drop::kNoTarget);
   } else if ((redirect.flags & BPF_F_BROADCAST) != 0) {
     for (Packet& packet : packets) broadcast(port, *map, redirect.flags, packet);
   } else {
@@ -159,18 +161,18 @@ void Worker::broadcast(const PortView& port, exec::maps::Map& map, uint64_t flag
   if (last.target != 0)
     through_entry(port, map, last_key, last, {&packet, 1});
   else
-    drop(packet, counters_of(port), Drop::kNoTarget);
+    drop({&packet, 1}, counters_of(port), Drop::kNoTarget);
 }
 
 void Worker::through_entry(const PortView& port, exec::maps::Map& map, uint32_t key, EntryValue value, Batch packets) {
   WorkerCounters& counters = counters_of(port);
   const PortView* to = value.target == 0 ? nullptr : config_->find(value.target);
   if (to == nullptr) {
-    for (Packet& packet : packets) drop(packet, counters, Drop::kNoTarget);
+    drop(packets, counters, Drop::kNoTarget);
     return;
   }
   if (value.program_id == 0) {
-    for (Packet& packet : packets) out(*to, packet);
+    out(*to, packets);
     return;
   }
   for (Packet& packet : packets) packet.egress_ifindex = value.target;
@@ -178,9 +180,9 @@ void Worker::through_entry(const PortView& port, exec::maps::Map& map, uint32_t 
   for (size_t i = 0; i < packets.size(); ++i) {
     packets[i].egress_ifindex = 0;
     if (ran && entry_verdicts_[i].action() == arch::ebpf::kXdpPass)
-      out(*to, packets[i]);
+      out(*to, packets.subspan(i, 1));
     else
-      drop(packets[i], counters, Drop::kEntryProgram);
+      drop(packets.subspan(i, 1), counters, Drop::kEntryProgram);
   }
 }
 
@@ -190,12 +192,11 @@ void Worker::to_worker(const PortView& port, const Redirect& redirect, Batch pac
     run_cpumap(port, errand, packets);
     return;
   }
-  for (Packet& packet : packets) {
-    if (redirect.target < fabric_.workers)
-      hand_over(Class::kCpu, redirect.target, packet, errand, counters_of(port));
-    else
-      drop(packet, counters_of(port), Drop::kNoTarget);
+  if (redirect.target >= fabric_.workers) {
+    drop(packets, counters_of(port), Drop::kNoTarget);
+    return;
   }
+  for (Packet& packet : packets) hand_over(Class::kCpu, redirect.target, packet, errand, counters_of(port));
 }
 
 // On the worker that the entry names.
@@ -205,11 +206,11 @@ void Worker::run_cpumap(const PortView& port, const Errand& errand, Batch packet
   exec::maps::Map* map = program.map(errand.map_id);
   const EntryValue value = map == nullptr ? EntryValue{} : entry_value(*map, errand.target);
   if (value.target == 0) {
-    for (Packet& packet : packets) drop(packet, counters, Drop::kNoTarget);
+    drop(packets, counters, Drop::kNoTarget);
     return;
   }
   if (value.program_id == 0) {
-    for (Packet& packet : packets) to_host(port, packet);
+    to_host(port, packets);
     return;
   }
   const std::span<const Verdict> verdicts(cpu_verdicts_.data(), packets.size());
@@ -221,9 +222,9 @@ void Worker::run_cpumap(const PortView& port, const Errand& errand, Batch packet
       continue;
     }
     if (action == arch::ebpf::kXdpPass)
-      to_host(port, packets[i]);
+      to_host(port, packets.subspan(i, 1));
     else
-      drop(packets[i], counters, Drop::kEntryProgram);
+      drop(packets.subspan(i, 1), counters, Drop::kEntryProgram);
     ++i;
   }
 }

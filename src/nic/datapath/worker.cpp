@@ -46,9 +46,9 @@ uint32_t Worker::poll_once() {
     moved += take_rings(Class::kSpread);
   }
   if (!fabric_.receiving.load(std::memory_order_relaxed)) return moved;
-  if (pool_.free() < 2 * kBatch)
-    for (const Config::Queue& queue : config_->receive[index_]) queue.port->state->port->reap(queue.queue, pool_);
   for (const Config::Queue& queue : config_->receive[index_]) moved += receive(queue);
+  if (moved == 0 && pool_.free() < 2 * kBatch)  // it may be frames that are wanting
+    for (const Config::Queue& queue : config_->receive[index_]) queue.port->state->port->reap(queue.queue, pool_);
   return moved;
 }
 
@@ -77,12 +77,11 @@ uint32_t Worker::receive(const Config::Queue& queue) {
     left = take_features(port, left);
   if (state.options.side_of != 0) {
     const PortView* to = config_->find(state.options.side_of);
-    for (Packet& packet : Batch(packets_.data(), left)) {
-      if (to != nullptr)
-        out(*to, packet);
-      else
-        drop(packet, counters_of(port), Drop::kNoTarget);
-    }
+    const Batch batch(packets_.data(), left);
+    if (to != nullptr)
+      out(*to, batch);
+    else
+      drop(batch, counters_of(port), Drop::kNoTarget);
   } else {
     if (port.filters != nullptr || state.spread) left = classify(port, left);
     run_program(port, Batch(packets_.data(), left));
@@ -102,7 +101,7 @@ size_t Worker::take_features(const PortView& port, size_t received) {
     if (features.check != ChecksumCheck::kOff && check_checksums(packet) == ChecksumState::kBad) {
       count(counters_of(port).bad_checksums, 1);
       if (features.check == ChecksumCheck::kDrop) {
-        drop(packet, counters_of(port), Drop::kChecksum);
+        drop({&packet, 1}, counters_of(port), Drop::kChecksum);
         continue;
       }
     }
@@ -139,7 +138,7 @@ bool Worker::steer(const PortView& port, Packet& packet, uint32_t& aside) {
     for (uint32_t i = 0; i < decision.copy_count; ++i) {
       const PortView* to = config_->find(decision.copies[i]->destination.number);
       if (to == nullptr) continue;  // its destination was removed
-      if (Packet* copy = copy_of(packet, counters)) out(*to, *copy);
+      if (Packet* copy = copy_of(packet, counters)) out(*to, {copy, 1});
     }
     if (decision.taken != nullptr) {
       const Destination& destination = decision.taken->destination;
@@ -149,12 +148,12 @@ bool Worker::steer(const PortView& port, Packet& packet, uint32_t& aside) {
       } else {
         const PortView* to = destination.kind == DestinationKind::kPort ? config_->find(destination.number) : nullptr;
         if (to == nullptr) {
-          drop(packet, counters, destination.kind == DestinationKind::kDrop ? Drop::kFilter : Drop::kNoTarget);
+          drop({&packet, 1}, counters, destination.kind == DestinationKind::kDrop ? Drop::kFilter : Drop::kNoTarget);
           return false;
         }
         Packet& moved = aside_[aside++];
         std::swap(moved, packet);
-        out(*to, moved);
+        out(*to, {&moved, 1});
         return false;
       }
     }
@@ -202,9 +201,9 @@ void Worker::take_batch(Class what, HandOver& ring, uint32_t ready) {
     const Batch batch(packets_.data() + first, last - first);
     const PortView* port = config_->find(what == Class::kTransmit ? errand.target : ingress);
     if (port == nullptr) {
-      for (Packet& packet : batch) drop(packet, lost_, Drop::kPortGone);
+      drop(batch, lost_, Drop::kPortGone);
     } else if (what == Class::kTransmit) {
-      for (Packet& packet : batch) stage(*port, packet);
+      stage(*port, batch);
     } else if (what == Class::kCpu) {
       run_cpumap(*port, errand, batch);
     } else {

@@ -111,15 +111,15 @@ class Worker {
   void through_entry(const PortView& port, exec::maps::Map& map, uint32_t key, EntryValue value, Batch packets);
   void to_worker(const PortView& port, const exec::Redirect& redirect, Batch packets);
   void run_cpumap(const PortView& port, const Errand& errand, Batch packets);
-  void to_host(const PortView& port, Packet& packet);
+  void to_host(const PortView& port, Batch packets);
   bool run_engine(exec::Engine* engine, Batch packets, std::span<exec::Verdict> verdicts);
   WorkerProgram& program_of(const PortView& port);
   WorkerCounters& counters_of(const PortView& port) { return port.state->sides[index_]->counters; }
   void count_verdicts(const PortView& port, Batch packets, std::span<const exec::Verdict> verdicts);
 
   // egress.cpp: where they go.
-  void out(const PortView& port, Packet& packet);
-  void stage(const PortView& port, Packet& packet);
+  void out(const PortView& port, Batch packets);
+  void stage(const PortView& port, Batch packets);
   void send(const PortView& port, PortState::Side& side);
   void send_staged();
   void keep(PortState& state, PortState::Side& side, Packet& packet);
@@ -129,7 +129,7 @@ class Worker {
   void drop_waiting(PortState& state, Drop reason);
   void hand_over(Class what, uint32_t worker, Packet& packet, const Errand& errand, WorkerCounters& counters);
   Packet* copy_of(const Packet& packet, WorkerCounters& counters);
-  void drop(Packet& packet, WorkerCounters& counters, Drop reason);
+  void drop(Batch packets, WorkerCounters& counters, Drop reason);
   void note_residence(const PortState::Side& side, WorkerCounters& counters, uint64_t now_ns);
 
   // sleep.cpp: its thread.

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// DPDK as a peer: testpmd forwarding between two memif ports, with a second testpmd for traffic (Debian packages
+// dpdk-dev, librte-net-memif23, librte-mempool-ring23).
+#pragma once
+
+#include <vector>
+
+#include "base/result.hpp"
+
+namespace xnic::bench {
+
+// Millions of packets a second that testpmd (forward mode io: no look at the packet) takes from two memif ports and
+// gives to the other, both ways at once; one sample a second. Errors: kUnsupported (not installed), kIo (with what it
+// said).
+base::Result<std::vector<double>> memif_mpps(int samples, bool realtime);
+
+}  // namespace xnic::bench
