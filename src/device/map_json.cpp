@@ -63,6 +63,13 @@ class MapText {
     return raw;
   }
 
+  Result<std::vector<uint8_t>> read_key(const ordered_json& json, const std::string& where) const {
+    std::vector<uint8_t> key(spec().key_size);
+    if (key.empty()) return make_error(ErrorKind::kUnsupported, where, "map '{}' has no keys", map_.name);
+    XNIC_TRY(read_field(json, map_.btf_key_type_id, key, where));
+    return key;
+  }
+
   Result<void> read_element(const ordered_json& element, const std::string& where, MutableBytes key,
                             MutableBytes value) const {
     if (!element.is_object())
@@ -157,20 +164,68 @@ class MapText {
 
 }  // namespace
 
-Result<ordered_json> dump_map(const ObjectMap& map) {
-  XNIC_ASSIGN(const MapText text, MapText::make(map));
+struct MapWalk::State {
+  MapText text;
+  std::shared_ptr<exec::maps::Map> map;
+  std::vector<uint8_t> key, next_key, value;
+  bool first = true;
+  uint64_t left;  // keys that may still be looked at
+};
+
+MapWalk::MapWalk(std::unique_ptr<State> state) : state_(std::move(state)) {}
+MapWalk::MapWalk(MapWalk&&) noexcept = default;
+MapWalk& MapWalk::operator=(MapWalk&&) noexcept = default;
+MapWalk::~MapWalk() = default;
+
+Result<MapWalk> MapWalk::begin(const ObjectMap& map) {
+  XNIC_ASSIGN(MapText text, MapText::make(map));
+  const auto& spec = map.map->spec();
+  std::vector<uint8_t> key(spec.key_size);
+  // The key after one that is gone is the first: a walk of a busy map could go on for ever.
+  const uint64_t keys = key.empty() ? 0 : spec.max_entries;
+  return MapWalk(std::make_unique<State>(
+      State{std::move(text), map.map, key, key, std::vector<uint8_t>(map.map->host_value_bytes()), true, keys}));
+}
+
+ordered_json MapWalk::next(size_t count) {
+  State& state = *state_;
   ordered_json list = ordered_json::array();
-  std::vector<uint8_t> key(map.map->spec().key_size);
-  std::vector<uint8_t> next(map.map->spec().key_size);
-  std::vector<uint8_t> value(map.map->host_value_bytes());
-  const void* previous = nullptr;
-  // An element may go away between the two calls when the map is in use; it is left out then.
-  while (!key.empty() && map.map->host_next_key(previous, next.data()) == 0) {
-    if (map.map->host_lookup(next.data(), value.data(), 0) == 0) list.push_back(text.element(next, value));
-    key.swap(next);
-    previous = key.data();
+  while (list.size() < count && state.left > 0) {
+    const void* previous = state.first ? nullptr : state.key.data();
+    if (state.map->host_next_key(previous, state.next_key.data()) != 0) {
+      state.left = 0;
+      break;
+    }
+    --state.left;
+    state.first = false;
+    state.key.swap(state.next_key);
+    // It may be gone again; it is left out then.
+    if (state.map->host_lookup(state.key.data(), state.value.data(), 0) == 0)
+      list.push_back(state.text.element(state.key, state.value));
   }
   return list;
+}
+
+Result<ordered_json> dump_map(const ObjectMap& map) {
+  XNIC_ASSIGN(MapWalk walk, MapWalk::begin(map));
+  return walk.next(SIZE_MAX);
+}
+
+Result<ordered_json> get_element(const ObjectMap& map, const ordered_json& key_json, const std::string& where) {
+  XNIC_ASSIGN(const MapText text, MapText::make(map));
+  XNIC_ASSIGN(const std::vector<uint8_t> key, text.read_key(key_json, where));
+  std::vector<uint8_t> value(map.map->host_value_bytes());
+  if (const int error = map.map->host_lookup(key.data(), value.data(), 0))
+    return make_error(ErrorKind::kBadInput, where, "map '{}' has no such element: {}", map.name, std::strerror(-error));
+  return text.element(key, value);
+}
+
+Result<void> erase_element(const ObjectMap& map, const ordered_json& key_json, const std::string& where) {
+  XNIC_ASSIGN(const MapText text, MapText::make(map));
+  XNIC_ASSIGN(const std::vector<uint8_t> key, text.read_key(key_json, where));
+  if (const int error = map.map->host_erase(key.data()))
+    return make_error(ErrorKind::kBadInput, where, "map '{}' does not delete it: {}", map.name, std::strerror(-error));
+  return {};
 }
 
 Result<void> fill_map(const ObjectMap& map, const ordered_json& list, const std::string& where) {

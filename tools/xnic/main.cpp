@@ -8,6 +8,7 @@
 #include "arch/nfp/card.hpp"
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
+#include "xnic/daemon.hpp"
 #include "xnic/testnet.hpp"
 
 namespace xnic::tools {
@@ -233,15 +234,18 @@ int parse_and_run(int argc, char** argv) {
   ExplainOptions explain_options;
   SweepOptions sweep_options;
   TestnetOptions testnet_options;
+  DaemonOptions daemon_options;
   add_run(app, run_options);
   add_card_commands(app, compile_options, explain_options, sweep_options);
   add_others(app, check_options, disasm_options, gen_options);
   const CLI::App* testnet = add_testnet(app, testnet_options);
+  add_daemon_commands(app, daemon_options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitBadInput;
   }
+  if (daemon_options.job) return daemon_options.job();
   if (app.got_subcommand("run")) return run(run_options);
   if (app.got_subcommand("compile")) return compile(compile_options);
   if (app.got_subcommand("explain")) return explain(explain_options);

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/ranges.h>
+#include <net/if.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -22,7 +23,7 @@ using base::Result;
 
 namespace {
 
-constexpr std::string_view kKinds[] = {"memory"};
+constexpr std::string_view kKinds[] = {"af_xdp", "memory", "tap", "pcap"};
 constexpr std::string_view kLogLevels[] = {"trace", "debug", "info", "warn", "error"};
 
 // "kernel" runs programs in the live kernel one packet a system call: a reference for tests, no engine for traffic.
@@ -95,6 +96,61 @@ void read_memory(Keys& keys, PortConfig& port, const std::string& folder) {
   port.options = std::move(options);
 }
 
+// A name that Linux takes for an interface (net/core/dev.c, dev_valid_name).
+void interface_name(Keys& keys, std::string_view key, std::string& target) {
+  keys.text(key, target);
+  if (target.size() >= IFNAMSIZ || target.find_first_of("/: \t\n") != target.npos || target == "." || target == "..")
+    keys.fail(key, fmt::format("allowed is the name of an interface, at most {} characters", IFNAMSIZ - 1));
+}
+
+void read_af_xdp(Keys& keys, PortConfig& port) {
+  using Options = port::AfXdpOptions;
+  Options options;
+  std::string mode = "auto", copy = "auto";
+  constexpr std::string_view kModes[] = {"auto", "native", "generic"};
+  constexpr std::string_view kCopies[] = {"auto", "copy", "zero_copy"};
+  interface_name(keys, "interface", options.interface);
+  keys.choice("mode", mode, kModes);
+  keys.choice("copy", copy, kCopies);
+  keys.power_of_two("entries", options.entries, 64, 1 << 15);
+  keys.number("busy_poll_us", options.busy_poll_us, 0, 1'000'000);
+  keys.number("queues", port.info.queues, 1, 256);
+  if (mode != "auto") options.mode = mode == "native" ? Options::Mode::kNative : Options::Mode::kGeneric;
+  if (copy != "auto") options.copy = copy == "copy" ? Options::Copy::kCopy : Options::Copy::kZeroCopy;
+  if (options.interface.empty())
+    keys.fail("interface", "is missing: an af_xdp port needs an interface of this machine");
+  port.options = std::move(options);
+}
+
+void read_tap(Keys& keys, PortConfig& port) {
+  TapConfig options;
+  interface_name(keys, "interface", options.interface);
+  keys.number("queues", port.info.queues, 1, 256);
+  keys.number("mtu", port.info.mtu, 68, 65521);
+  if (options.interface.empty()) keys.fail("interface", "is missing: a tap port needs a name for the host's interface");
+  port.options = std::move(options);
+}
+
+void read_pcap(Keys& keys, PortConfig& port, const std::string& folder) {
+  using Pace = port::CaptureOptions::Pace;
+  port::CaptureOptions options;
+  std::string pace = "none";
+  constexpr std::string_view kPaces[] = {"none", "rate", "stamps"};
+  uint32_t loops = 1, rate = 0;
+  keys.path("read", options.read_path, folder);
+  keys.path("write", options.write_path, folder);
+  keys.number("loops", loops, 0, UINT32_MAX);
+  keys.choice("pace", pace, kPaces);
+  keys.number("frames_per_second", rate, 1, 1'000'000'000);
+  options.loops = loops;
+  options.frames_per_second = rate;
+  if (pace != "none") options.pace = pace == "rate" ? Pace::kRate : Pace::kStamps;
+  if ((pace == "rate") != (rate != 0)) keys.fail("frames_per_second", "goes with pace = \"rate\"");
+  if (options.read_path.empty() && options.write_path.empty())
+    keys.fail("read", "is missing: a pcap port needs a file to read, to write, or both");
+  port.options = std::move(options);
+}
+
 Result<PortConfig> read_port(Keys keys, const std::string& folder) {
   PortConfig port;
   port.where = keys.place();
@@ -120,7 +176,11 @@ Result<PortConfig> read_port(Keys keys, const std::string& folder) {
     keys.fail(maps.empty() ? "program_name" : "maps", "needs the key \"program\" too");
   for (const auto& [map, file] : maps)
     port.maps.push_back({map, file.starts_with('/') || folder.empty() ? file : folder + "/" + file});
+  interface_name(keys, "host", port.host);
   if (port.info.kind == "memory") read_memory(keys, port, folder);
+  if (port.info.kind == "af_xdp") read_af_xdp(keys, port);
+  if (port.info.kind == "tap") read_tap(keys, port);
+  if (port.info.kind == "pcap") read_pcap(keys, port, folder);
   XNIC_TRY(keys.finish());
   return port;
 }

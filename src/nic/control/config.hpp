@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "nic/port/af_xdp.hpp"
+#include "nic/port/capture.hpp"
 #include "nic/port/memory.hpp"
 #include "nic/port/port.hpp"
 
@@ -37,12 +39,17 @@ struct MapFill {
   std::string file;  // bpftool's JSON
 };
 
+struct TapConfig {
+  std::string interface;
+};
+
 struct PortConfig {
   std::string where;  // "FILE:LINE" of the port's table
   port::Info info;    // ifindex 0: the next that is free; MAC address 0: the kind's own choice
-  std::variant<std::monostate, port::MemoryOptions> options;  // by info.kind
-  std::string engine;                                         // empty: the card's
-  uint32_t rx_queues = 0;                                     // as programs see them; 0: those of the port
+  std::variant<port::MemoryOptions, port::AfXdpOptions, TapConfig, port::CaptureOptions> options;  // by info.kind
+  std::string host;        // the TAP interface that is made as its host side; empty: none
+  std::string engine;      // empty: the card's
+  uint32_t rx_queues = 0;  // as programs see them; 0: those of the port
   uint32_t first_worker = 0;
   std::string program;       // ELF object; empty: none
   std::string program_name;  // function or section; empty: the object's only one

@@ -113,6 +113,7 @@ Result<void> Card::add_port(std::unique_ptr<port::Port> port, PortOptions option
   const std::string name = port->info().name;
   PortView view;
   view.features = options.features;
+  view.engine = options.engine;
   view.state = std::make_shared<PortState>(std::move(port), std::move(options), fabric_.workers);
   const PortState& state = *view.state;
   if (state.spread) view.rss = std::make_shared<Rss>(RssOptions::spread(state.queues));
@@ -162,7 +163,7 @@ int Card::program_changes(uint32_t ifindex, std::shared_ptr<const exec::LoadedPr
   if (now == nullptr) return 0;  // a port of the device that is none of this card's
   std::shared_ptr<Attachment> attachment;
   if (program != nullptr) {
-    const std::string& wanted = now->state->options.engine;
+    const std::string& wanted = now->engine;
     auto made = Attachment::make(std::move(program), wanted.empty() ? options_.engine : wanted, fabric_.workers,
                                  fabric_.resolver);
     std::erase_if(attach_errors_, [&](const auto& error) { return error.first == ifindex; });
@@ -228,6 +229,17 @@ Result<void> Card::set_features(uint32_t ifindex, const Features& features) {
   if (features.insert_vlan_id != kNoVlan && features.insert_vlan_id > 4094)
     return make_error(ErrorKind::kBadInput, "features", "VLAN {}: ids are 0 to 4094", features.insert_vlan_id);
   port->features = features;
+  publish(std::move(next));
+  return {};
+}
+
+Result<void> Card::set_engine(uint32_t ifindex, const std::string& engine) {
+  std::lock_guard lock(mutex_);
+  auto next = copy_config();
+  XNIC_ASSIGN(PortView* const port, port_to_change(*next, ifindex));
+  if (!engine.empty() && exec::make_engine(engine) == nullptr)
+    return make_error(ErrorKind::kBadInput, port->state->port->info().name, "there is no engine named '{}'", engine);
+  port->engine = engine;
   publish(std::move(next));
   return {};
 }

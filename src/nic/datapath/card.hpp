@@ -62,6 +62,8 @@ class Card final : private device::PortListener {
   base::Result<void> set_filters(uint32_t ifindex, std::vector<Filter> filters);
   // Errors: kBadInput (no such port, a queue that it does not have; the port is not spread by the card).
   base::Result<void> set_rss(uint32_t ifindex, const RssOptions& options);
+  // The engine of the programs that are attached to the port from now on; empty: the card's. Errors: kBadInput.
+  base::Result<void> set_engine(uint32_t ifindex, const std::string& engine);
   base::Result<void> set_features(uint32_t ifindex, const Features& features);
 
   // Threads. start() again after stop() is fine. False: a worker could not be pinned to its processor.

@@ -87,7 +87,8 @@ struct PortView {
   std::shared_ptr<const FilterTable> filters;  // null: none
   std::shared_ptr<const Rss> rss;              // when the port is spread
   Features features{};
-  uint32_t host = 0;  // ifindex of its host side; 0: none
+  uint32_t host = 0;    // ifindex of its host side; 0: none
+  std::string engine;  // of the next program; empty: the card's
 };
 
 struct Config {

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two hosts in namespaces talk through the card's af_xdp ports; needs root.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "daemon/daemon.hpp"
+
+namespace xnic::tests::daemon {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class Network : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root";
+    const cli::Finished up = cli::run({"testnet", "up", "--net", net_});
+    ASSERT_EQ(up.exit_code, 0) << up.err;
+  }
+  void TearDown() override {
+    if (geteuid() == 0) cli::run({"testnet", "down", "--net", net_});
+  }
+  std::vector<std::string> on(const std::string& host) const { return {"testnet", "exec", "--net", net_, host}; }
+  cli::Finished run_on(const std::string& host, const std::vector<std::string>& command) const {
+    std::vector<std::string> all = on(host);
+    all.insert(all.end(), command.begin(), command.end());
+    return cli::run(all);
+  }
+  // The commands of the card have to run beside the card.
+  cli::Finished up(Daemon& daemon) const {
+    std::vector<std::string> in = on("card");
+    in.push_back(XNIC_PROGRAM);
+    return daemon.up(in);
+  }
+  cli::Finished ping(int count) const {
+    return run_on("h1", {"ping", "-q", "-i", "0.02", "-W", "2", "-c", std::to_string(count), "10.77.0.2"});
+  }
+  // Each port sends what it receives out of the other.
+  static std::string ports() {
+    std::string text;
+    for (int i = 1; i <= 2; ++i)
+      text += fmt::format(
+          "[[port]]\nname = \"h{0}\"\nkind = \"af_xdp\"\ninterface = \"h{0}\"\nentries = 128\nifindex = {1}\nprogram = "
+          "\"@/to{2}.o\"\n"
+          "maps = {{ \".rodata\" = \"@/to{2}.json\" }}\n",
+          i, 9 + i, 12 - i);
+    return text;
+  }
+  static void write_programs(const Daemon& daemon) {
+    for (const int target : {10, 11}) {
+      cli::write_file(daemon.path(fmt::format("to{}.o", target)), cli::read_file(program("redirect")));
+      cli::write_file(daemon.path(fmt::format("to{}.json", target)),
+                      fmt::format("[{{\"target_ifindex\": {}}}]", target));
+    }
+  }
+  const std::string net_ = "xd" + std::to_string(getpid() % 10000);
+};
+
+TEST_F(Network, HostsTalkThroughTheCardAndItComesBackAfterKill9) {
+  Daemon daemon(ports(), "metrics = \"127.0.0.1:0\"\n");
+  write_programs(daemon);
+  const cli::Finished started = up(daemon);
+  ASSERT_EQ(started.exit_code, 0) << started.err;
+  const cli::Finished first = ping(10);
+  EXPECT_THAT(first.out, HasSubstr(" 0% packet loss")) << first.out << first.err << daemon.must({"stats"});
+  const auto stats = daemon.stats();
+  EXPECT_GE(stats["ports"][0]["queues"][0]["verdicts"]["redirect"].get<int>(), 10);
+
+  kill(daemon.pid(), SIGKILL);
+  while (daemon.pid() != 0) usleep(10'000);
+  const cli::Finished links = run_on("card", {"ip", "link", "show"});
+  EXPECT_THAT(links.out, Not(HasSubstr("xdp"))) << "a program is left in the kernel";
+  const cli::Finished again = up(daemon);
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(ping(5).out, HasSubstr(" 0% packet loss")) << daemon.log();
+  daemon.must({"down"});
+  EXPECT_THAT(run_on("card", {"ip", "link", "show"}).out, Not(HasSubstr("xdp")));
+}
+
+TEST_F(Network, APortIsAddedWithTheRightsThatAreLeft) {
+  Daemon daemon("");
+  const cli::Finished started = up(daemon);
+  ASSERT_EQ(started.exit_code, 0) << started.err;
+  write_programs(daemon);
+  for (int i = 1; i <= 2; ++i) {
+    const std::string file = daemon.path("port.toml");
+    cli::write_file(
+        file, fmt::format("name = \"h{0}\"\nkind = \"af_xdp\"\ninterface = \"h{0}\"\nentries = 128\nifindex = {1}\n", i,
+                          9 + i));
+    daemon.must({"ports", "add", file});
+    daemon.must({"attach", fmt::format("h{}", i), daemon.path(fmt::format("to{}.o", 12 - i)), "--map",
+                 ".rodata=" + daemon.path(fmt::format("to{}.json", 12 - i))});
+  }
+  EXPECT_THAT(ping(5).out, HasSubstr(" 0% packet loss")) << daemon.log();
+  // The card has no buffers for a queue with more entries.
+  const std::string greedy = daemon.path("greedy.toml");
+  cli::write_file(greedy, "name = \"x\"\nkind = \"af_xdp\"\ninterface = \"lo\"\nentries = 1024\n");
+  const cli::Finished refused = daemon.xnic({"ports", "add", greedy});
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_THAT(refused.err, HasSubstr("raise [card] frames"));
+}
+
+}  // namespace
+}  // namespace xnic::tests::daemon
