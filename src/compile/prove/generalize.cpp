@@ -248,6 +248,7 @@ Path Path::generalize(Terms& terms, const Path& a, const Path& b, Pairing& pairi
   Path out;
   pairing.freeze();
   std::vector<Term> rest_a, rest_b;
+  // A literal about an object that another one stands for by now would make two objects of one.
   const auto untouched = [&](Term literal) {
     Symbols symbols(terms);
     symbols.add(literal);
@@ -270,11 +271,9 @@ Path Path::generalize(Terms& terms, const Path& a, const Path& b, Pairing& pairi
   for (Term x : rest_a) {
     for (Term y : rest_b) {
       if (terms.node(x).kind != terms.node(y).kind) continue;
-      if (const Term both = pairing.of(x, y); both != kNoTerm) {
-        out.assume(terms, both);
-      } else if (const Term less = weaker(terms, x, y, pairing); less != kNoTerm) {
-        out.assume(terms, less);
-      }
+      Term both = pairing.of(x, y);
+      if (both == kNoTerm) both = weaker(terms, x, y, pairing);
+      if (both != kNoTerm && untouched(both)) out.assume(terms, both);
     }
   }
   for (const auto& v : pairing.variables()) {

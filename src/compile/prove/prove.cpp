@@ -251,7 +251,8 @@ void freeze(const Setting& s, World& world) {
     const RegFact& base = s.facts.insns[slot].regs[size_t(index(o->src))];
     const RegFact& value = s.facts.insns[slot + 1].regs[size_t(index(o->dst))];
     if (base.type != RegType::kMapValue || base.maybe_null || !base.range.is_constant() ||
-        value.type != RegType::kScalar || !value.range.is_constant() || !(s.program.maps[base.map].flags & kRdonlyProg))
+        value.type != RegType::kScalar || !value.range.is_constant() || s.program.maps[base.map].max_entries != 1 ||
+        !(s.program.maps[base.map].flags & kRdonlyProg))
       continue;
     const Term at = t.plus(s.first_values[base.map], uint64_t(base.range.smin + o->offset));
     Memory& memory = world.values[s.one_value_space ? 0 : base.map];

@@ -11,15 +11,15 @@
 // on the same arguments and memory; at every exit the same verdict (low 32 bits), packet bytes and bounds, and map
 // values; no access of the image faults. Not compared: dead registers, stack.
 //
-// Model and trusted base. Trusted: Z3, the normal form of terms (tested by evaluation), the two machines' semantics as
-// written in bytecode.cpp and rows.cpp, the helpers' signatures. Assumed: the program passed the verifier, so the
-// bytecode itself does not fault, instructions that the verifier did not reach are not reached, and what it says of
-// loads from frozen maps holds; the stack of both is zero at start (the verifier lets no program depend on it); a
-// core has the maps to itself while it handles a packet; memory objects do not overlap, nor do values of different
-// maps (with maps inside maps, any two values may); after a helper moves the packet's bounds, packet and bounds are
-// unknown, but equal on both sides; a call sees the stores of lower lanes of its row, loads do not. Loops are unrolled.
-// Not modelled, reported as not decided: callbacks, tail calls, dynptrs, timers, kernel functions, arguments of
-// variable size.
+// Model and trusted base. Trusted: Z3, the normal form of terms and the pairing of two terms (both tested by
+// evaluation) and what generalize.cpp keeps of two paths, the two machines' semantics as written in bytecode.cpp and
+// rows.cpp, the helpers' signatures. Assumed: the program passed the verifier, so the bytecode itself does not fault,
+// instructions that the verifier did not reach are not reached, and what it says of loads from frozen maps holds; the
+// stack of both is zero at start (the verifier lets no program depend on it); a core has the maps to itself while it
+// handles a packet; memory objects do not overlap, nor do values of different maps (with maps inside maps, any two
+// values may); after a helper moves the packet's bounds, packet and bounds are unknown, but equal on both sides; within
+// a row, what arch/hxdp/lane_rules.hpp says. Loops are unrolled. Not modelled, reported as not decided: callbacks, tail
+// calls, dynptrs, timers, kernel functions, arguments of variable size.
 #pragma once
 
 #include <cstdint>

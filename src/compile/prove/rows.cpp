@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The core's rows on symbols, from the meaning given in arch/hxdp/instruction.hpp: all lanes read the state before the
-// row, effects commit in lane order, the first taken branch or exit kills the lanes above it.
+// The core's rows on symbols, from the meaning given in arch/hxdp/instruction.hpp and lane_rules.hpp: all lanes read
+// the state before the row, calls with the stores of lower lanes; effects commit in lane order, the first taken branch
+// or exit kills the lanes above it.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "arch/ebpf/helpers.hpp"
+#include "arch/hxdp/lane_rules.hpp"
 #include "compile/prove/prover.hpp"
 
 namespace xnic::compile::prove {
@@ -118,8 +120,15 @@ struct RowStepper {
       all = t.both(all, t.either(t.negate(place.condition), inside(s, before.world, place, bytes)));
     return all;
   }
-  Term bytes_at(Term address, unsigned bytes) const {
-    return t.extract(load(s, p.path, before.world, before.stack, address, bytes), 0, 8 * bytes);
+  // The state whose memory the operation form sees.
+  template <class Form>
+  const Core& seen_by() const {
+    return kMemorySeenBy<Form> == Seen::kBeforeRow ? before : core;
+  }
+  template <class Form>
+  Term bytes_at(const Form&, Term address, unsigned bytes) const {
+    const Core& seen = seen_by<Form>();
+    return t.extract(load(s, p.path, seen.world, seen.stack, address, bytes), 0, 8 * bytes);
   }
 
   void operator()(const Nop&) {}
@@ -156,7 +165,7 @@ struct RowStepper {
     // Loads of the context's packet fields give addresses, whole.
     if (o.from.space == Space::kContext && unsigned_offset(o.from) < 12)
       throw GiveUp{"a context load of a packet bound"};
-    Term v = bytes_at(address, n);
+    Term v = bytes_at(o, address, n);
     if (o.big_endian) v = swap_bytes(t, v);
     v = o.sign_extend ? t.sext(v, 64) : t.zext(v, 64);
     set(o.dst, o.speculative ? t.ite(in, v, number(0)) : v);
@@ -171,11 +180,11 @@ struct RowStepper {
     store_at(o.to, o.big_endian ? swap_bytes(t, v) : v);
   }
   void operator()(const AddMemory& o) {
-    store_at(o.to, t.add(bytes_at(address_of(o.to), o.to.bytes), t.extract(value(o.src), 0, 8 * o.to.bytes)));
+    store_at(o.to, t.add(bytes_at(o, address_of(o.to), o.to.bytes), t.extract(value(o.src), 0, 8 * o.to.bytes)));
   }
   void operator()(const Atomic& o) {
     const unsigned w = 8 * o.to.bytes;
-    const Term old = bytes_at(address_of(o.to), o.to.bytes);
+    const Term old = bytes_at(o, address_of(o.to), o.to.bytes);
     store_at(o.to, atomic_result(t, o.op, old, t.extract(reg(o.src), 0, w), t.extract(reg(o.expected), 0, w)));
     if (o.fetch) set(o.dst, t.zext(old, 64));
   }
@@ -221,7 +230,9 @@ struct RowStepper {
   CallView view(const CallSite& site) const {
     CallArguments args;
     for (size_t i = 0; i < 5; i++) args[i] = argument(site.args[i]);
-    return view_call(s, p.path, site.helper, args, core.world, core.stack);
+    const Core& seen = seen_by<Call>();
+    static_assert(kMemorySeenBy<Call> == kMemorySeenBy<CallExit>);
+    return view_call(s, p.path, site.helper, args, seen.world, seen.stack);
   }
   Term make_call(const CallSite& site) {
     const CallView seen = view(site);
