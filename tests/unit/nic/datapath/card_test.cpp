@@ -3,6 +3,7 @@
 // counters and with all frames at home (CardTest::TearDown).
 #include "../../device/compile_object.hpp"
 #include "card_fixture.hpp"
+#include "device/hxdp_images.hpp"
 #include "frames.hpp"
 
 namespace xnic::nic::datapath {
@@ -485,6 +486,27 @@ TEST_F(CardTest, TheTraceShowsChosenPacketsAndMissesNoneSilently) {
   wire->put(with_vlan(order(kReturn, XDP_DROP), 3));
   poll_all();
   EXPECT_TRUE(records().empty());
+}
+
+TEST_F(CardTest, AModelledCardReportsItsTimeInStepWithThePackets) {
+  device::install_hxdp();
+  auto wire = add_port(2, {.engine = "hxdp"});
+  const long link = attach(2, "obey");
+  ASSERT_GE(link, 0) << card_->attach_error(2).value_or(base::Error{}).message();
+  uint64_t cycles = 0;
+  for (uint64_t round = 1; round <= 3; ++round) {
+    for (int i = 0; i < 10; ++i) wire->put(order(kReturn, XDP_TX));
+    poll_all();
+    EXPECT_EQ(wire->take().size(), 10u);
+    const auto engines = card_->engines(2);
+    ASSERT_EQ(engines.size(), 1u);
+    EXPECT_EQ(engines[0].name, "hxdp");
+    EXPECT_EQ(engines[0].counters.packets, 10 * round);
+    ASSERT_TRUE(engines[0].counters.modelled.has_value());
+    EXPECT_GT(engines[0].counters.modelled->cycles, cycles);
+    EXPECT_GT(engines[0].counters.modelled->latency_p50_cycles, 0u);
+    cycles = engines[0].counters.modelled->cycles;
+  }
 }
 
 TEST_F(CardTest, CardsThatCannotBeMadeAreRefused) {
