@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <numeric>
+#include <thread>
 
 #include "daemon/daemon.hpp"
 #include "nic/port/pcap.hpp"
@@ -64,6 +66,36 @@ TEST(Traffic, RunsReplacesAndDetachesProgramsAndReadsTheirMaps) {
   EXPECT_THAT(daemon.must({"stats"}), HasSubstr("received 18 packets"));
 }
 
+// Each packet has to come back, whichever program it meets: the one that runs or the one that takes its place.
+TEST(Traffic, LosesNoPacketWhileItsProgramIsReplaced) {
+  Daemon daemon(memory_port("a", 2) + "program = \"" + program("tx") + "\"\n");
+  ASSERT_EQ(daemon.up().exit_code, 0) << daemon.log();
+  const std::string text = cli::read_file(program("tx"));
+  const std::vector<uint8_t> elf(text.begin(), text.end());
+  constexpr int kReplacements = 1000;
+  std::atomic<int> replaced{0};
+  std::thread operator_thread([&] {
+    auto client = daemon.client();
+    for (int i = 0; i < kReplacements; ++i) {
+      const ordered_json request = {
+          {"request", "attach"}, {"ports", {"a"}}, {"file", "tx.o"}, {"engine", i % 2 == 0 ? "interp" : "native"}};
+      const auto reply = client.call(request, elf);
+      EXPECT_TRUE(reply) << reply.error().message();
+      ++replaced;
+    }
+  });
+  auto a = daemon.peer("a");
+  uint32_t sent = 0;
+  uint32_t returned = 0;
+  while (replaced < kReplacements) {
+    returned += static_cast<uint32_t>(pass(a, a, sent, 50).size());
+    sent += 50;
+  }
+  operator_thread.join();
+  EXPECT_EQ(returned, sent);
+  EXPECT_EQ(verdicts(daemon.stats(), "a", "tx"), sent);
+}
+
 TEST(Traffic, PortsOfOneObjectShareItsMaps) {
   Daemon daemon(memory_port("a", 2) + "program = \"" + program("xdp2") + "\"\n" + memory_port("b", 3) + "program = \"" +
                 program("xdp2") + "\"\n");
@@ -83,6 +115,10 @@ TEST(Traffic, PortsOfOneObjectShareItsMaps) {
   EXPECT_EQ(unclear.exit_code, 2);
   EXPECT_THAT(unclear.err, HasSubstr("PORT/packets_by_protocol"));
   EXPECT_EQ(ordered_json::parse(daemon.must({"map", "dump", "b/packets_by_protocol"})).size(), 256u);
+  // One command for both: they share again.
+  daemon.must({"attach", "a", "b", program("xdp2")});
+  EXPECT_EQ(pass(a, a, 8, 1), ids(8, 1));
+  EXPECT_THAT(daemon.must({"map", "list"}), HasSubstr(" a,b\n"));
 }
 
 TEST(Traffic, PortsComeAndGoWhileOthersWork) {
