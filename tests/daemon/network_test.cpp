@@ -85,6 +85,24 @@ TEST_F(Network, HostsTalkThroughTheCardAndItComesBackAfterKill9) {
   EXPECT_THAT(run_on("card", {"ip", "link", "show"}).out, Not(HasSubstr("xdp")));
 }
 
+TEST_F(Network, AnInterfaceThatGoesTakesItsPortDownAndNothingElse) {
+  Daemon daemon(ports());
+  write_programs(daemon);
+  const cli::Finished started = up(daemon);
+  ASSERT_EQ(started.exit_code, 0) << started.err;
+  ASSERT_EQ(run_on("card", {"ip", "link", "del", "h2"}).exit_code, 0);
+  std::string shown;
+  for (int i = 0; i < 500 && shown.find("down") == std::string::npos; ++i) {
+    usleep(10'000);
+    shown = daemon.must({"ports"});
+  }
+  EXPECT_THAT(shown, testing::ContainsRegex("h1 .* up .*\nh2 .* down "));
+  EXPECT_THAT(daemon.log(), HasSubstr("port h2: down: "));
+  daemon.must({"ports", "remove", "h2"});
+  daemon.must({"attach", "h1", program("pass")});
+  daemon.must({"down"});
+}
+
 TEST_F(Network, APortIsAddedWithTheRightsThatAreLeft) {
   Daemon daemon("");
   const cli::Finished started = up(daemon);

@@ -145,6 +145,19 @@ TEST(Traffic, PortsComeAndGoWhileOthersWork) {
   EXPECT_EQ(pass(c, c, 20, 2), ids(20, 2));
 }
 
+TEST(Traffic, AModelledCardSaysWhatItWouldHaveDone) {
+  Daemon daemon(memory_port("a", 2) + "program = \"" + program("tx") + "\"\nengine = \"hxdp\"\n");
+  ASSERT_EQ(daemon.up().exit_code, 0) << daemon.log();
+  auto a = daemon.peer("a");
+  EXPECT_EQ(pass(a, a, 1, 20), ids(1, 20));
+  const ordered_json stats = daemon.stats();
+  const ordered_json& model = stats["ports"][0]["program"]["modelled"][0];
+  EXPECT_GT(model["cycles"].get<uint64_t>(), 20u);
+  EXPECT_GT(model["mpps"].get<double>(), 0);
+  EXPECT_GT(model["latency_p50_ns"].get<double>(), 0);
+  EXPECT_THAT(daemon.must({"stats"}), HasSubstr("the modelled card: "));
+}
+
 TEST(Traffic, TracesPacketsWithTheirVerdicts) {
   Daemon daemon(memory_port("a", 2) + "program = \"" + program("tx") + "\"\n");
   ASSERT_EQ(daemon.up().exit_code, 0);
