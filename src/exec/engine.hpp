@@ -79,8 +79,8 @@ class Engine {
   virtual uint64_t run_timers(const RunContext&) { return 0; }
 };
 
-// The engines in this build by name, for --engine: "interp", "kernel", and "native" and "hxdp", which need image
-// providers (native/native.hpp, sim/hxdp/engine.hpp). Null when there is none of that name.
+// The engines in this build by name, for --engine: "interp", "kernel", and "native", "hxdp" and "nfp", which need
+// image providers (native/native.hpp, sim/hxdp/engine.hpp, sim/nfp/engine.hpp). Null when there is none of that name.
 std::unique_ptr<Engine> make_engine(std::string_view name);
 std::vector<std::string_view> engine_names();
 

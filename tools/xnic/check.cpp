@@ -133,7 +133,7 @@ int check(const CheckOptions& options) {
 }
 
 int disasm(const DisasmOptions& options) {
-  auto result = disassemble(options);
+  auto result = options.target == "nfp" ? disassemble_nfp(options.object) : disassemble(options);
   return result ? *result : report(result.error());
 }
 

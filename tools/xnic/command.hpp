@@ -58,6 +58,7 @@ int check(const CheckOptions& options);
 struct DisasmOptions {
   std::string object;
   std::string program_name;
+  std::string target;  // "nfp": `object` is a file of that card's words; empty: an eBPF object
 };
 int disasm(const DisasmOptions& options);
 
@@ -72,8 +73,13 @@ struct CompileOptions {
   uint64_t schedule_nodes = 100'000;   // of an exact search, for each region and number of rows
   std::string prove = "off";           // off, regions, full
   std::vector<std::string> card;
+  std::string firmware = "ebpf";  // of the nfp target
+  uint32_t mtu = 1500;            // of the port, for the nfp target
 };
 int compile(const CompileOptions& options);
+// compile_nfp.cpp: the same for the nfp target, and the words of such a file as text.
+base::Result<int> compile_for_nfp(const CompileOptions& options);
+base::Result<int> disassemble_nfp(const std::string& path);
 
 struct ExplainOptions {
   std::string object;

@@ -164,7 +164,7 @@ base::Result<int> compile_object(const CompileOptions& options) {
 }  // namespace
 
 int compile(const CompileOptions& options) {
-  auto result = compile_object(options);
+  auto result = options.target == "nfp" ? compile_for_nfp(options) : compile_object(options);
   return result ? *result : report(result.error());
 }
 

@@ -45,7 +45,8 @@ void add_run(CLI::App& app, RunOptions& options) {
   run->add_option("PROG.o", options.programs, "XDP objects")->required();
   run->add_option("--in", options.inputs, "Captures (pcap or pcapng, Ethernet); - is standard input")->required();
   run->add_option("--program", options.program_name, "Program in the object, by function name or section");
-  run->add_option("--engine", options.engines, "Engines to run, separated by commas: interp, native, kernel, hxdp")
+  run->add_option("--engine", options.engines,
+                  "Engines to run, separated by commas: interp, native, kernel, hxdp, nfp (one thread of that card)")
       ->delimiter(',')
       ->capture_default_str();
   run->add_option("--compare", options.compare, "Compare verdict, bytes and maps of every engine with this one");
@@ -105,7 +106,10 @@ void add_others(CLI::App& app, CheckOptions& check, DisasmOptions& disasm, GenOp
 
   command = app.add_subcommand("disasm", "Print the instructions as bpftool does, with their source lines");
   command->add_option("PROG.o", disasm.object, "XDP object")->required();
-  command->add_option("--program", disasm.program_name, "Program in the object, by function name or section");
+  CLI::Option* one = command->add_option("--program", disasm.program_name, "Program in the object, by name or section");
+  command->add_option("--target", disasm.target, "The file holds words of this card (compile -o, bpftool): nfp")
+      ->check(CLI::IsMember({"nfp"}))
+      ->excludes(one);
   command->footer("Example:\n  xnic disasm build/release/programs/drop.bpf.o");
 
   command = app.add_subcommand("gen", "Write a synthetic capture");
@@ -137,8 +141,16 @@ void add_card_commands(CLI::App& app, CompileOptions& compile, ExplainOptions& e
   };
   CLI::App* command = app.add_subcommand("compile", "Compile a program for a card");
   common(command, compile);
-  command->add_option("--target", compile.target, "Card: hxdp")->capture_default_str()->check(CLI::IsMember({"hxdp"}));
-  command->add_option("-o,--out", compile.output, "Image file");
+  command->add_option("--target", compile.target, "Card: hxdp or nfp")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"hxdp", "nfp"}));
+  command->add_option("--firmware", compile.firmware, "Firmware of the nfp card: " + names(arch::nfp::firmwares()))
+      ->capture_default_str()
+      ->check(CLI::IsMember(list(arch::nfp::firmwares())));
+  command->add_option("--mtu", compile.mtu, "MTU of the port, for the nfp card")
+      ->capture_default_str()
+      ->check(CLI::Range(68, 9216));
+  command->add_option("-o,--out", compile.output, "Image file; of the nfp card the words as bpftool dumps them");
   command->add_flag("--listing", compile.listing, "Print rows and lanes with the source lines beside them");
   command
       ->add_option("--schedule", compile.schedule,

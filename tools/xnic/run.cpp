@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "device/hxdp_images.hpp"
+#include "device/nfp_images.hpp"
 #include "device/native_images.hpp"
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
@@ -169,6 +170,7 @@ base::Result<int> run_all(const RunOptions& options) {
   settings.card.trace_packets = options.trace_cycles;
   install_card(image, settings);
   device::install_native();
+  device::install_nfp();
   std::optional<nic::port::PcapngWriter> output;
   if (!options.output.empty()) {
     XNIC_ASSIGN(output, nic::port::PcapngWriter::create(options.output));

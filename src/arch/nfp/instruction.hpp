@@ -108,7 +108,7 @@ struct LoadField {
 };
 
 enum class ImmediateWidth : uint8_t { kAll = 0, kByte = 1, kWord = 2 };  // the part of dst that is written
-struct LoadImmediate {  // dst = (invert ? ~value : value) << 8 * shift; nothing at all (dst None, 0): the nop
+struct LoadImmediate {  // dst = value << 8 * shift, or the complement of that; nothing at all (dst None, 0): the nop
   Operand dst;
   uint16_t value;
   ImmediateWidth width = ImmediateWidth::kAll;

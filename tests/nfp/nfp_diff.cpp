@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// The NFP card and the interpreter on random programs and packets: verdicts, bytes and maps are equal.
+//
+//   nfp_diff [--programs N] [--packets M] [--seed S] [--only I] [--statements K] [--generator card|diff]
+//
+// Programs of `card` are written within the card's rules; those of `diff` are tests/diff's, of which the few are run
+// that the offload verifier takes. Program I of a seed depends on both alone.
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include "arch/ebpf/assemble.hpp"
+#include "arch/ebpf/codec.hpp"
+#include "arch/ebpf/print.hpp"
+#include "arch/nfp/image.hpp"
+#include "card_program.hpp"
+#include "compare.hpp"
+#include "compile/target/nfp/offload.hpp"
+#include "compile/verify/verify.hpp"
+#include "device/nfp_images.hpp"
+#include "random_program.hpp"
+
+namespace xnic::tests {
+namespace {
+
+using arch::ebpf::Program;
+
+struct Arguments {
+  uint64_t programs = 1000;
+  uint64_t packets = 8;
+  uint64_t seed = 1;
+  std::optional<uint64_t> only;
+  unsigned statements = 24;
+  std::string generator = "card";
+};
+
+struct Totals {
+  uint64_t programs = 0, rejected = 0, refused = 0, packets = 0, different = 0;
+  std::map<std::string, uint64_t> reasons;
+};
+
+class NothingFrozen final : public compile::verify::Environment {
+ public:
+  const uint8_t* frozen_value(arch::ebpf::MapIndex) const override { return nullptr; }
+};
+
+std::shared_ptr<const Program> from_text(const std::string& text) {
+  const auto insns = arch::ebpf::assemble(text);
+  if (!insns) {
+    fmt::print("{}\n{}\n", text, insns.error().message());
+    return nullptr;
+  }
+  auto program = std::make_shared<Program>();
+  program->insns = *insns;
+  program->raw = arch::ebpf::encode(*insns);
+  program->maps = card_maps();
+  program->gpl_compatible = true;
+  std::vector<arch::ebpf::Slot> starts = {0};
+  for (const arch::ebpf::Instruction& insn : *insns)
+    if (const auto* call = std::get_if<arch::ebpf::CallLocal>(&insn)) starts.push_back(call->target);
+  std::sort(starts.begin(), starts.end());
+  starts.erase(std::unique(starts.begin(), starts.end()), starts.end());
+  for (size_t i = 0; i < starts.size(); ++i) {
+    const auto end = i + 1 < starts.size() ? starts[i + 1] : static_cast<arch::ebpf::Slot>(insns->size());
+    program->subprograms.push_back({starts[i], end, fmt::format("f{}", starts[i]), false});
+  }
+  return program;
+}
+
+std::shared_ptr<const Program> make_program(const Arguments& arguments, uint64_t seed) {
+  if (arguments.generator == "card") return from_text(card_program(seed, 1 + seed % arguments.statements));
+  GeneratorOptions options;
+  options.max_statements = arguments.statements;
+  auto program = std::make_shared<Program>(*random_program(seed, options));
+  const bool uses_maps = std::any_of(program->insns.begin(), program->insns.end(), [](const auto& insn) {
+    return std::holds_alternative<arch::ebpf::LoadMap>(insn) || std::holds_alternative<arch::ebpf::LoadMapValue>(insn);
+  });
+  if (!uses_maps) program->maps.clear();  // the card would refuse them
+  return program;
+}
+
+// The card only shortens packets, and has less room before them: programs of tests/diff ask for more.
+bool adjusts_freely(const Arguments& arguments, const Program& program) {
+  return arguments.generator == "diff" && std::any_of(program.insns.begin(), program.insns.end(), [](const auto& insn) {
+           const auto* call = std::get_if<arch::ebpf::CallHelper>(&insn);
+           return call != nullptr && (call->id == 44 || call->id == 65);  // adjust_head, adjust_tail
+         });
+}
+
+// False when the program is no use: our own verifier or the card's rules refuse it.
+bool usable(const Program& program, Totals& totals) {
+  const auto outcome = compile::verify::verify(program, NothingFrozen());
+  if (!outcome.accepted) {
+    ++totals.rejected;
+    ++totals.reasons["verifier: " + outcome.rejection.reason];
+    return false;
+  }
+  const auto refusals =
+      compile::target::nfp::check_offload(program, outcome.facts, {arch::nfp::find_firmware("ebpf"), 1500});
+  if (refusals.empty()) return true;
+  ++totals.refused;
+  ++totals.reasons["card: " + refusals.front().message];
+  return false;
+}
+
+void one(const Arguments& arguments, uint64_t number, Totals& totals) {
+  const uint64_t seed = arguments.seed * 0x9e3779b97f4a7c15u + number;
+  const auto program = make_program(arguments, seed);
+  ++totals.programs;
+  if (program == nullptr) {
+    ++totals.different;
+    return;
+  }
+  if (arguments.only) fmt::print("{}\n", arch::ebpf::listing(*program));
+  if (!usable(*program, totals)) return;
+  if (adjusts_freely(arguments, *program)) {
+    ++totals.refused;
+    ++totals.reasons["adjusts the packet without regard to the card's limits"];
+    return;
+  }
+  if (arguments.only) {
+    const auto outcome = compile::verify::verify(*program, NothingFrozen());
+    const auto image = compile::target::nfp::compile(*program, outcome.facts);
+    fmt::print("{}\n", image ? arch::nfp::listing(*image) : image.error().message());
+  }
+  base::Rng rng(seed);
+  const uint64_t contents_seed = rng.next();
+  std::vector<RandomPacket> packets;
+  while (packets.size() < arguments.packets) {
+    RandomPacket packet = random_packet(rng);
+    if (packet.frame.size() > 1500) continue;
+    packet.metadata.clear();  // the card has none
+    while (packet.frame.size() < 64 && packets.size() % 4 != 0)
+      packet.frame.push_back(static_cast<uint8_t>(rng.next()));
+    packets.push_back(std::move(packet));
+  }
+  const Comparison result = compare(program, packets, contents_seed, "nfp");
+  totals.packets += result.packets;
+  if (result.difference.empty()) return;
+  ++totals.different;
+  fmt::print("program {} of seed {}: {}\n", number, arguments.seed, result.difference);
+}
+
+int run(const Arguments& arguments) {
+  device::install_nfp();
+  Totals totals;
+  const uint64_t first = arguments.only.value_or(0);
+  const uint64_t end = arguments.only ? first + 1 : arguments.programs;
+  for (uint64_t number = first; number < end && totals.different < 5; ++number) one(arguments, number, totals);
+  fmt::print("{} programs, {} packets compared, {} different; the verifier rejects {}, the card {}\n", totals.programs,
+             totals.packets, totals.different, totals.rejected, totals.refused);
+  for (const auto& [reason, count] : totals.reasons) fmt::print("  {:6} {}\n", count, reason);
+  if (totals.packets == 0) return fmt::print("no program was run\n"), 1;
+  if (arguments.generator == "card" && (totals.rejected + totals.refused) * 2 > totals.programs)
+    return fmt::print("more than a half refused: the generator is broken\n"), 1;
+  return totals.different == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace xnic::tests
+
+int main(int argc, char** argv) {
+  xnic::tests::Arguments arguments;
+  CLI::App app{"Random programs and packets on the interpreter and on the NFP card."};
+  app.add_option("--programs", arguments.programs, "Programs to make")->capture_default_str();
+  app.add_option("--packets", arguments.packets, "Packets for each")->capture_default_str();
+  app.add_option("--seed", arguments.seed, "Seed of programs and packets")->capture_default_str();
+  app.add_option("--only", arguments.only, "Number of the one program to make; it is shown");
+  app.add_option("--statements", arguments.statements, "Statements of a program, at most")->capture_default_str();
+  app.add_option("--generator", arguments.generator, "Who writes the programs")
+      ->check(CLI::IsMember({"card", "diff"}))
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  return xnic::tests::run(arguments);
+}
