@@ -24,8 +24,8 @@ const Thread::Value* Thread::value_at(uint64_t address) {
 uint8_t* Thread::byte_at(uint64_t address) {
   if (!is_value(address)) {
     const uint64_t offset = address - kBufferAddress;
-    uint8_t* byte = buffer_ + offset;
-    if (offset < kPacketWindow && byte >= packet_->frame() && byte < packet_->frame_end()) return byte;
+    const auto before = static_cast<uint64_t>(buffer_ - packet_->frame());  // the packet has the headroom, see run()
+    if (offset < kPacketWindow && before + offset < exec::packet::kFrameBytes) return buffer_ + offset;
     stop("an address beyond the part of the packet that lies in the cluster memory");
     return nullptr;
   }
