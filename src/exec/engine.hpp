@@ -37,6 +37,7 @@ struct RunContext {
   uint64_t* random_state = nullptr;      // state of get_prandom_u32 (splitmix64); not owned
   const HostNetwork* network = nullptr;  // null: one loopback interface with ifindex 1
   uint32_t cpu = 0;                      // bpf_get_smp_processor_id, per-CPU copies
+  bool count_time = true;                // EngineCounters::run_ns; small batches are faster without
 };
 
 // What a model of a card says about time; the time of the host has no meaning there.
@@ -54,7 +55,7 @@ struct EngineCounters {
   uint64_t packets = 0;
   uint64_t bytes = 0;
   uint64_t actions[5] = {};  // by XdpAction
-  uint64_t run_ns = 0;       // time inside run(), 0 when the engine's time is modelled
+  uint64_t run_ns = 0;       // time inside run() with count_time; 0 when the engine's time is modelled
   std::optional<ModelledTime> modelled;
 };
 

@@ -5,9 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
-
-#include "base/check.hpp"
 
 namespace xnic::exec::packet {
 
@@ -50,23 +47,9 @@ void Packet::add_fragments(base::Bytes rest) {
   }
 }
 
-void Packet::drop_fragments() {
+void Packet::keep_spare_buffers() {
   for (Fragment& fragment : fragments) spare_.push_back(std::move(fragment.buffer));
   fragments.clear();
-}
-
-void Packet::bind(uint8_t* frame, uint32_t offset, uint32_t size) {
-  CHECK(!owned_ && offset + size <= kFrameBytes - kTailReserveBytes);
-  drop_fragments();
-  frame_ = frame;
-  data_meta = data = frame + offset;
-  data_end = data + size;
-}
-
-uint8_t* Packet::unbind() {
-  CHECK(!owned_);
-  drop_fragments();
-  return std::exchange(frame_, nullptr);
 }
 
 std::vector<uint8_t> Packet::bytes() const {
@@ -78,12 +61,6 @@ std::vector<uint8_t> Packet::bytes() const {
     all.insert(all.end(), begin, begin + fragment.size);
   }
   return all;
-}
-
-uint32_t Packet::size() const {
-  uint32_t total = static_cast<uint32_t>(data_end - data);
-  for (const Fragment& fragment : fragments) total += fragment.size;
-  return total;
 }
 
 }  // namespace xnic::exec::packet

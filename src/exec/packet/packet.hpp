@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "base/check.hpp"
 
 namespace xnic::exec::packet {
 
@@ -28,6 +30,12 @@ inline constexpr uint32_t kMinFrameBytes = 14;  // ETH_HLEN
 // ring): then it is made unbound, and bind() and unbind() say which frame it is.
 class Packet {
  public:
+  struct Fragment {
+    std::unique_ptr<uint8_t[]> buffer;  // kFragmentBytes
+    uint32_t offset = 0;
+    uint32_t size = 0;
+  };
+
   Packet();
   static Packet unbound() { return Packet(nullptr); }
   Packet(Packet&&) noexcept = default;
@@ -42,13 +50,28 @@ class Packet {
 
   // Stands on `frame` (kFrameBytes, not owned), whose `size` bytes of data begin at `offset`; no metadata, no
   // fragments. Pre: the packet was made unbound; the data lies within the invariant's bounds.
-  void bind(uint8_t* frame, uint32_t offset, uint32_t size);
+  void bind(uint8_t* frame, uint32_t offset, uint32_t size) {
+    CHECK(!owned_ && offset + size <= kFrameBytes - kTailReserveBytes);
+    drop_fragments();
+    frame_ = frame;
+    data_meta = data = frame + offset;
+    data_end = data + size;
+  }
   // Gives the frame up and returns it; null when there is none. Fragments are gone (their buffers are kept for reuse).
-  uint8_t* unbind();
+  uint8_t* unbind() {
+    CHECK(!owned_);
+    drop_fragments();
+    return std::exchange(frame_, nullptr);
+  }
 
   // Linear part plus fragments, from data to the end.
   std::vector<uint8_t> bytes() const;
-  uint32_t size() const;  // bytes from data to the end of the last fragment
+  // Bytes from data to the end of the last fragment.
+  uint32_t size() const {
+    uint32_t total = static_cast<uint32_t>(data_end - data);
+    for (const Fragment& fragment : fragments) total += fragment.size;
+    return total;
+  }
 
   uint8_t* frame() const { return frame_; }
   uint8_t* frame_end() const { return frame_ + kFrameBytes; }
@@ -57,11 +80,6 @@ class Packet {
   uint8_t* data_meta = nullptr;
   uint8_t* data = nullptr;
   uint8_t* data_end = nullptr;
-  struct Fragment {
-    std::unique_ptr<uint8_t[]> buffer;  // kFragmentBytes
-    uint32_t offset = 0;
-    uint32_t size = 0;
-  };
   std::vector<Fragment> fragments;
 
   uint32_t ingress_ifindex = 1;
@@ -72,7 +90,10 @@ class Packet {
  private:
   explicit Packet(std::nullptr_t) {}
   void add_fragments(base::Bytes rest);
-  void drop_fragments();
+  void drop_fragments() {
+    if (!fragments.empty()) keep_spare_buffers();
+  }
+  void keep_spare_buffers();
 
   uint8_t* frame_ = nullptr;
   std::unique_ptr<uint8_t[]> owned_;               // what frame_ is, unless the packet was made unbound

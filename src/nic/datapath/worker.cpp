@@ -29,7 +29,11 @@ Worker::Worker(Fabric& fabric, uint32_t index)
   touched_.reserve(kMaxPorts);
   waiting_ports_.reserve(kMaxPorts);
   jumbo_.resize(1 << 16);
-  context_ = {.clock = fabric.clock, .random_state = &random_state_, .network = fabric.network, .cpu = index};
+  context_ = {.clock = fabric.clock,
+              .random_state = &random_state_,
+              .network = fabric.network,
+              .cpu = index,
+              .count_time = false};
   orphan_ = std::make_unique<WorkerProgram>(fabric.engine, fabric.resolver);
 }
 
