@@ -64,6 +64,11 @@ test-asan:
 BENCHES = changepoint datapath engines hxdp native sim
 bench: $(BENCHES:%=bench-%)
 
+bench-datapath: peers
+.PHONY: peers
+peers:
+	@scripts/bootstrap.sh peers
+
 bench-%: PRESET = release
 bench-%: build
 	build/release/bin/bench_$* tests/programs build/release/programs build/bench/$*.json $(ARGS)
