@@ -24,7 +24,8 @@ Daemon::Daemon(const std::string& ports, const std::string& card) {
   std::filesystem::create_directories(folder_);
   prctl(PR_SET_CHILD_SUBREAPER, 1);                        // daemons that end are reaped in pid(), whoever is process 1
   setenv("XNIC_CACHE", cli::scratch("cache").c_str(), 1);  // of native code, shared by the daemons of this run
-  std::string text = "[card]\ncontrol = \"control\"\nframes = 1024\nspin_polls = 0\n" + card + "\n" + ports;
+  const std::string frames = card.find("frames") == std::string::npos ? "frames = 1024\n" : "";
+  std::string text = "[card]\ncontrol = \"control\"\nspin_polls = 0\n" + frames + card + "\n" + ports;
   for (size_t at; (at = text.find('@')) != text.npos;) text.replace(at, 1, folder_);
   cli::write_file(config(), text);
 }

@@ -86,7 +86,7 @@ TEST_F(Network, HostsTalkThroughTheCardAndItComesBackAfterKill9) {
 }
 
 TEST_F(Network, AnInterfaceThatGoesTakesItsPortDownAndNothingElse) {
-  Daemon daemon(ports());
+  Daemon daemon(ports(), "frames = 8192\n");  // more memory than a process may usually lock
   write_programs(daemon);
   const cli::Finished started = up(daemon);
   ASSERT_EQ(started.exit_code, 0) << started.err;

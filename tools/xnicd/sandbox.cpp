@@ -30,6 +30,12 @@ namespace {
 
 constexpr int kKept[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
 
+// True when af_xdp ports can have their packet memory pinned without CAP_IPC_LOCK.
+bool may_lock_memory() {
+  rlimit locked{};
+  return getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && locked.rlim_cur == RLIM_INFINITY;
+}
+
 constexpr const char* kAllowed[] = {
     // Memory, native code included.
     "mmap", "munmap", "mprotect", "mremap", "madvise", "brk", "memfd_create", "mlock", "msync",
@@ -111,7 +117,9 @@ Result<std::string> drop_capabilities() {
   if (capng_get_caps_process() != 0) return make_error(ErrorKind::kIo, "capabilities", "cannot be read");
   std::vector<std::string> kept;
   std::vector<int> keep;
-  for (const int capability : kKept) {
+  std::vector<int> wanted(std::begin(kKept), std::end(kKept));
+  if (!may_lock_memory()) wanted.push_back(CAP_IPC_LOCK);
+  for (const int capability : wanted) {
     if (capng_have_capability(CAPNG_PERMITTED, static_cast<unsigned>(capability)) == 0) continue;
     keep.push_back(capability);
     kept.push_back(fmt::format("CAP_{}", capng_capability_to_name(static_cast<unsigned>(capability))));

@@ -14,8 +14,9 @@ namespace xnic::tools {
 void raise_limits();
 
 // Keeps, of the capabilities that the process has, those that adding a port at run time needs: CAP_NET_ADMIN (XDP
-// programs, TAP interfaces), CAP_NET_RAW (XDP sockets), CAP_BPF (the program that feeds the sockets). All others go,
-// from the bounding set too, and no_new_privs is set. Pre: the process has one thread. Returns the names of what is
+// programs, TAP interfaces), CAP_NET_RAW (XDP sockets), CAP_BPF (the program that feeds the sockets), and
+// CAP_IPC_LOCK where raise_limits() could not lift the limit of locked memory (the packets of XDP sockets). All others
+// go, from the bounding set too, and no_new_privs is set. Pre: the process has one thread. Returns the names of what is
 // kept. Errors: kIo.
 base::Result<std::string> drop_capabilities();
 

@@ -81,6 +81,12 @@ Result<void> Service::load_file(const std::string& file, const std::vector<const
   Fills fills;
   for (const PortConfig* user : users) {
     for (const MapFill& fill : user->maps) {
+      if (std::ranges::any_of(fills, [&](const auto& other) { return other.first == fill.map; }))
+        return make_error(
+            ErrorKind::kBadInput, file,
+            "two ports fill its map '{}', but ports that name one file share its maps: give port {} a copy "
+            "of the file, or fill the map once",
+            fill.map, user->info.name);
       XNIC_ASSIGN(ordered_json json, read_json(fill.file));
       fills.emplace_back(fill.map, std::move(json));
     }

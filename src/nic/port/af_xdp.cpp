@@ -53,6 +53,10 @@ base::Unexpected open_error(const AfXdpOptions& options, const std::string& what
   switch (-error) {
     case EPERM:
       return no(ErrorKind::kIo, "this needs root (CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF)");
+    case ENOBUFS:
+      return no(ErrorKind::kLimit,
+                "the limit of locked memory is too low for the card's packet memory; raise it (ulimit -l), have "
+                "CAP_IPC_LOCK, or take fewer frames");
     case EBUSY:
     case EEXIST:
       return no(ErrorKind::kIo, "another program has it; see `ip link show`, and stop or detach that one");
