@@ -2,6 +2,8 @@
 // A running card with memory ports, and who it exchanges frames with, for bench_datapath.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -44,6 +46,11 @@ class MemoryCard {
   std::unique_ptr<nic::datapath::Card> card_;
   std::vector<int> links_;
 };
+
+// DPDK's forwarder, the peer of several rows.
+inline const std::filesystem::path kTestpmd = "/usr/bin/dpdk-testpmd";
+// Starts a shell command. Returns its process id, or -1.
+pid_t spawn(const std::string& command);
 
 // Millions of packets a second that the card forwards, both ways at once, as samples of a third of a second.
 base::Result<std::vector<double>> forwarding_mpps(const std::filesystem::path& firewall, int samples);

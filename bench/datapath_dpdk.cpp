@@ -27,15 +27,13 @@ using base::ErrorKind;
 using base::make_error;
 using base::Result;
 
-namespace {
-
-const fs::path kTestpmd = "/usr/bin/dpdk-testpmd";
-
 pid_t spawn(const std::string& command) {
   const char* words[] = {"sh", "-c", command.c_str(), nullptr};
   pid_t pid = -1;
   return posix_spawn(&pid, "/bin/sh", nullptr, nullptr, const_cast<char**>(words), environ) == 0 ? pid : -1;
 }
+
+namespace {
 
 // `lcores`: where its own thread and its forwarding thread run.
 std::string command(const fs::path& folder, const std::string& name, const std::string& role, const std::string& mode,

@@ -10,7 +10,6 @@
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -27,8 +26,6 @@
 #include "datapath_card.hpp"
 #include "nic/port/af_xdp.hpp"
 
-extern char** environ;
-
 namespace xnic::bench {
 
 namespace fs = std::filesystem;
@@ -38,7 +35,6 @@ using base::Result;
 
 namespace {
 
-const fs::path kTestpmd = "/usr/bin/dpdk-testpmd";
 constexpr const char* kNear = "xnb0";  // the reflector's end
 constexpr const char* kFar = "xnb1";   // the sender's
 
@@ -146,9 +142,8 @@ class Running {
             " --vdev=net_af_xdp0,iface=" + kNear +
             " -- --no-mlockall --total-num-mbufs=32768 --burst=64 --nb-cores=1 --port-topology=loop" +
             " --stats-period=1 --forward-mode=macswap > /dev/null 2>&1 < /dev/null";
-    const char* words[] = {"sh", "-c", line.c_str(), nullptr};
-    if (posix_spawn(&child_, "/bin/sh", nullptr, nullptr, const_cast<char**>(words), environ) != 0)
-      return make_error(ErrorKind::kIo, "testpmd", "cannot be started");
+    child_ = spawn(line);
+    if (child_ < 0) return make_error(ErrorKind::kIo, "testpmd", "cannot be started");
     nap_ms(2500);
     return {};
   }

@@ -188,6 +188,8 @@ void Generator::held_access() {
   const bool aligned = held.kind == Held::Kind::kStack;
   if (held.kind != Held::Kind::kPacket && rng_.chance(1, 3)) {
     const auto offset = int16_t(8 * rng_.below(held.bytes / 8));
+    // As in stack_atomic(): the stack may be a caller's, but it is the same error.
+    if (held.kind == Held::Kind::kStack) emit(Store{Size::k8, held.reg, offset, constant()});
     return atomic_on(held.reg, offset);
   }
   Size size = kSizes[rng_.below(4)];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The conditions of jumps: comparisons in the width that needs the fewest operations before them, and comparisons of
 // the packet's length, which need none.
+#include "arch/ebpf/jump.hpp"
 #include "compile/opt/lifter.hpp"
 
 namespace xnic::compile::opt {
@@ -12,30 +13,6 @@ namespace {
 
 bool is_signed(JumpOp op) {
   return op == JumpOp::kSgt || op == JumpOp::kSge || op == JumpOp::kSlt || op == JumpOp::kSle;
-}
-
-// The comparison of b with a that is true when `op` of a with b is.
-JumpOp mirror(JumpOp op) {
-  switch (op) {
-    case JumpOp::kGt:
-      return JumpOp::kLt;
-    case JumpOp::kGe:
-      return JumpOp::kLe;
-    case JumpOp::kLt:
-      return JumpOp::kGt;
-    case JumpOp::kLe:
-      return JumpOp::kGe;
-    case JumpOp::kSgt:
-      return JumpOp::kSlt;
-    case JumpOp::kSge:
-      return JumpOp::kSle;
-    case JumpOp::kSlt:
-      return JumpOp::kSgt;
-    case JumpOp::kSle:
-      return JumpOp::kSge;
-    default:
-      return op;
-  }
 }
 
 // A value whose low 32 bits, sign-extended, are `id`; kNone if none is known.
@@ -84,17 +61,17 @@ Cond Lifter::make_cond(Env& env, const Jump& jump) {
   }
   if (!options_.fold) return cond;
   choose_width(graph_, cond);
-  if (graph_.is_const(cond.a) && !graph_.is_const(cond.b)) std::swap(cond.a, cond.b), cond.op = mirror(cond.op);
+  if (graph_.is_const(cond.a) && !graph_.is_const(cond.b)) std::swap(cond.a, cond.b), cond.op = mirrored(cond.op);
   const Node *x = &graph_.node(cond.a), *y = &graph_.node(cond.b);
   JumpOp op = cond.op;
   if (x->kind != NodeKind::kAddress || cond.width != Width::k64) return cond;
   if (x->space == Space::kPacketBytes && x->value == 0 && y->kind == NodeKind::kConst)
     return packet_cond(op, int64_t(y->value), x->token).value_or(cond);
   if (y->kind != NodeKind::kAddress || x->token != y->token || is_signed(op)) return cond;
-  if (x->space == Space::kPacketEnd && y->space == Space::kPacket) std::swap(x, y), op = mirror(op);
+  if (x->space == Space::kPacketEnd && y->space == Space::kPacket) std::swap(x, y), op = mirrored(op);
   if (x->space != Space::kPacket || y->space != Space::kPacketEnd) return cond;
   // data + bytes op data_end
-  return packet_cond(mirror(op), int64_t(x->value) - int64_t(y->value), x->token).value_or(cond);
+  return packet_cond(mirrored(op), int64_t(x->value) - int64_t(y->value), x->token).value_or(cond);
 }
 
 }  // namespace xnic::compile::opt

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "arch/ebpf/jump.hpp"
 #include "compile/verify/walk.hpp"
 
 namespace xnic::compile::verify {
@@ -19,29 +20,6 @@ bool is_packet(const Register& reg) { return reg.kind == Kind::kPacket || reg.ki
 // data itself: the end of the metadata area.
 bool is_packet_start(const Register& reg) {
   return reg.kind == Kind::kPacket && reg.offset == 0 && reg.var.is_constant() && reg.var.umin == 0 && reg.id == 0;
-}
-
-JumpOp mirrored(JumpOp op) {
-  switch (op) {
-    case JumpOp::kGt:
-      return JumpOp::kLt;
-    case JumpOp::kGe:
-      return JumpOp::kLe;
-    case JumpOp::kLt:
-      return JumpOp::kGt;
-    case JumpOp::kLe:
-      return JumpOp::kGe;
-    case JumpOp::kSgt:
-      return JumpOp::kSlt;
-    case JumpOp::kSge:
-      return JumpOp::kSle;
-    case JumpOp::kSlt:
-      return JumpOp::kSgt;
-    case JumpOp::kSle:
-      return JumpOp::kSge;
-    default:
-      return op;
-  }
 }
 
 // A pointer that cannot be zero and that programs may compare with it.

@@ -36,7 +36,6 @@ struct WorkerEngine {
 // Thread-safe, but for poll_once() of the workers, which is for one thread while the card does not run.
 class Card final : private device::PortListener {
  public:
-  static constexpr uint32_t kMaxPorts = 256;
   static constexpr uint32_t kMaxQueues = 256;  // of one port, as programs see them
 
   // Becomes the listener of `device`, which must outlive the card. Errors: kBadInput (counts; more workers than the

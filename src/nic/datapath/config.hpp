@@ -21,6 +21,7 @@
 
 namespace xnic::nic::datapath {
 
+inline constexpr size_t kMaxPorts = 256;  // of a card; no list of ports grows on the packet path
 inline constexpr size_t kBatch = 64;
 inline constexpr size_t kBacklog = 256;  // packets that wait for a full lossless queue, at most
 
@@ -87,7 +88,7 @@ struct PortView {
   std::shared_ptr<const FilterTable> filters;  // null: none
   std::shared_ptr<const Rss> rss;              // when the port is spread
   Features features{};
-  uint32_t host = 0;    // ifindex of its host side; 0: none
+  uint32_t host = 0;   // ifindex of its host side; 0: none
   std::string engine;  // of the next program; empty: the card's
 };
 

@@ -25,7 +25,6 @@ Worker::Worker(Fabric& fabric, uint32_t index)
   entry_verdicts_.resize(kBatch);
   cpu_verdicts_.resize(kBatch);
   errands_.resize(kBatch);
-  constexpr size_t kMaxPorts = 256;  // as Card::add_port allows; these lists never grow
   touched_.reserve(kMaxPorts);
   waiting_ports_.reserve(kMaxPorts);
   jumbo_.resize(1 << 16);

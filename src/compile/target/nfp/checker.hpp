@@ -11,6 +11,9 @@
 
 namespace xnic::compile::target::nfp {
 
+// The number of a type in enum bpf_reg_type of Linux 6.12, which the driver prints. instructions.cpp
+int kernel_number(arch::ebpf::RegType type);
+
 class Checker {
  public:
   Checker(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts, const Card& card)

@@ -85,7 +85,7 @@ bool Checker::check_stack_argument(std::string_view name, Reg reg) {
     return false;
   };
   if (argument.type != RegType::kStack)
-    return no(fmt::format("{}: unsupported ptr type {}", name, argument.type == RegType::kPacket ? 8 : 4),
+    return no(fmt::format("{}: unsupported ptr type {}", name, kernel_number(argument.type)),
               "Copy the key (or value) to the stack first.");
   if (!argument.range.is_constant())
     return no(fmt::format("{}: variable pointer", name), "Keep the key (or value) at one place of the stack.");
@@ -118,7 +118,7 @@ void Checker::check_event_output() {
       return;
     default:
       refuse(Rule::kHelperArgument, Stage::kVerification, EOPNOTSUPP,
-             fmt::format("event_output: unsupported ptr type: {}", type == RegType::kContext ? 2 : 0),
+             fmt::format("event_output: unsupported ptr type: {}", kernel_number(type)),
              "Report from the stack, a map value or the packet.");
   }
 }

@@ -17,7 +17,19 @@ namespace {
 
 constexpr uint64_t kU32Max = std::numeric_limits<uint32_t>::max();
 
-// As enum bpf_reg_type of Linux 6.12, which the driver prints.
+std::string_view type_advice(RegType type) {
+  switch (type) {
+    case RegType::kPacketMeta:
+      return "The card has no packet metadata: keep what you pass on in the packet or in a map.";
+    case RegType::kMemory:
+      return "Memory from helpers (ring buffers, dynptrs) does not exist on this card.";
+    default:
+      return "The card reaches the context, the stack, map values and the packet only.";
+  }
+}
+
+}  // namespace
+
 int kernel_number(RegType type) {
   switch (type) {
     case RegType::kScalar:
@@ -44,19 +56,6 @@ int kernel_number(RegType type) {
       return 0;
   }
 }
-
-std::string_view type_advice(RegType type) {
-  switch (type) {
-    case RegType::kPacketMeta:
-      return "The card has no packet metadata: keep what you pass on in the packet or in a map.";
-    case RegType::kMemory:
-      return "Memory from helpers (ring buffers, dynptrs) does not exist on this card.";
-    default:
-      return "The card reaches the context, the stack, map values and the packet only.";
-  }
-}
-
-}  // namespace
 
 void Checker::refuse_opcode(std::string advice) {
   refuse(Rule::kOpcode, Stage::kVerification, EINVAL,
