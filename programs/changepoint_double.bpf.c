@@ -6,18 +6,20 @@
 #define MANTISSA_BITS 52
 #define EXPONENT_BIAS 1023
 #define FRACTION_BITS 14
-#define HIDDEN_BIT (1ULL << 63)
-/* With the mantissa moved up against its hidden bit, a shift to the right by (UNIT - exponent) leaves the number. */
-#define UNIT (63 + EXPONENT_BIAS - FRACTION_BITS)
+#define HIDDEN_BIT (1ULL << 31)
+/* With the upper 32 bits of the mantissa, the hidden one among them, a shift to the right by (UNIT - exponent) leaves
+ * the number. */
+#define UNIT (31 + EXPONENT_BIAS - FRACTION_BITS)
 
 /* trunc(sample * 2^14) of a double, given as its bits. Pre: it is zero or positive and below 65536. What is below 2^-14
- * gives 0 by `keep`, which is all ones for larger exponents; the shift would be too long. barrier_var() holds clang
- * back from making branches of it. */
+ * gives 0 by `keep`, which is -1 or less for larger exponents; the shift would be too long. Its upper half also drops
+ * the exponent above the mantissa, and shows that the number has 32 bits. barrier_var() holds clang back from making
+ * branches of it. */
 static __always_inline __u64 to_fixed(__u64 bits) {
   __u64 exponent = bits >> MANTISSA_BITS;
-  __s64 keep = UNIT - 64 - exponent;
+  __u64 keep = UNIT - 32 - exponent;
   barrier_var(keep);
-  __u64 mantissa = ((bits << (63 - MANTISSA_BITS)) | HIDDEN_BIT) & (keep >> 63);
+  __u64 mantissa = ((bits >> (MANTISSA_BITS - 31)) | HIDDEN_BIT) & (keep >> 32);
 
   return mantissa >> ((UNIT - exponent) & 63);
 }

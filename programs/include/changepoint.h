@@ -68,11 +68,15 @@ static __always_inline void changepoint_test(struct changepoint* c, __u64 sample
 
 /* Chebyshev's inequality without a division: split when far / 8 > variance / epsilon^2. The comparison is a sign, too,
  * so that every packet takes the same time: `bound` is far below 2^63, so `scatter` is smaller when the difference is
- * negative and it is not itself beyond 2^63. */
+ * negative and it is not itself beyond 2^63. The barriers keep both products as they are written, of numbers below
+ * 2^32: some cards have no others. */
 static __always_inline __u64 changepoint_verdict(const struct changepoint* c) {
   __u64 mean = c->sum / CHANGEPOINT_WINDOW;
   __u64 variance = c->sum_of_squares / CHANGEPOINT_WINDOW - mean * mean;
   __u64 bound = c->far * CHANGEPOINT_EPSILON_SQUARED;
+
+  barrier_var(variance);
+  barrier_var(bound);
   __u64 scatter = variance * CHANGEPOINT_WINDOW;
   __u64 difference = scatter - bound;
 

@@ -7,9 +7,12 @@
 // differ are scalars that nothing depended on: the comparison let them pass outside T's range. Each such register, or
 // spilled value, is put in doubt at the pruning point, and doubt flows forward with the data: to what is computed from
 // a doubtful register, to what a comparison with a doubtful register narrowed, through stores to and loads from the
-// stack, into and out of functions. A doubtful scalar's fact is widened to every value. The flow is a least fixpoint
-// over the static graph, which contains every path, so no concrete value escapes. Dead registers are given as kUnset.
-// What was proved of the packet's length flows forward in the same way, as a minimum.
+// stack, into and out of functions. With it flows the range of what the pruned paths bring, computed as the walk
+// computes, but never narrowed by a comparison; the doubtful scalar's fact is widened by it. A register that
+// comparisons narrowed together with a doubtful one is in doubt by all that it was before them. The flow is a fixpoint
+// over the static graph, which contains every path, so no concrete value escapes; a range that keeps growing becomes
+// every value, so that the fixpoint is reached. Dead registers are given as kUnset. What was proved of the packet's
+// length flows forward in the same way, as a minimum.
 #include "compile/verify/facts_join.hpp"
 
 #include <algorithm>
@@ -22,6 +25,7 @@ namespace {
 
 constexpr uint16_t kSaved = 0b1111000000;  // r6-r9
 constexpr uint16_t kArguments = 0b111110;
+constexpr uint8_t kPatience = 8;  // times that a doubtful range may grow at an instruction
 
 uint16_t bit(Reg reg) { return static_cast<uint16_t>(1u << index(reg)); }
 
@@ -120,20 +124,38 @@ void FactsJoin::visit(Slot slot, const State& state, bool anonymous) {
   facts.reached = true;
 }
 
+void FactsJoin::Doubt::put(size_t reg, const Range& range) {
+  regs |= static_cast<uint16_t>(1u << reg);
+  ranges[reg] = range;
+}
+
 bool FactsJoin::Doubt::absorb(const Doubt& other) {
   if (!other.reached) return false;
-  const Doubt before = *this;
-  regs |= other.regs;
+  bool changed = (stack != other.stack && other.stack) || !reached || packet_bytes > other.packet_bytes ||
+                 packet_meta_bytes > other.packet_meta_bytes;
+  for (size_t r = 0; r < kRegCount; ++r) {
+    if (!((other.regs >> r) & 1)) continue;
+    const bool fresh = !((regs >> r) & 1);
+    if (!fresh && subsumes(ranges[r], other.ranges[r])) continue;
+    const Range wider = fresh ? other.ranges[r] : join(ranges[r], other.ranges[r]);
+    put(r, ++grown[r] > kPatience ? widen_unknown() : wider);
+    changed = true;
+  }
   stack |= other.stack;
   reached = true;
   packet_bytes = std::min(packet_bytes, other.packet_bytes);
   packet_meta_bytes = std::min(packet_meta_bytes, other.packet_meta_bytes);
-  return before.regs != regs || before.stack != stack || !before.reached || before.packet_bytes != packet_bytes ||
-         before.packet_meta_bytes != packet_meta_bytes;
+  return changed;
 }
 
-void FactsJoin::pruned(Slot slot, uint16_t regs, bool stack, uint32_t packet_bytes, uint32_t packet_meta_bytes) {
-  doubts_[slot].absorb({regs, stack, true, packet_bytes, packet_meta_bytes});
+void FactsJoin::pruned(Slot slot, uint16_t regs, bool stack, const State& state) {
+  Doubt doubt;
+  for (size_t r = 0; r < kRegCount; ++r)
+    if ((regs >> r) & 1) doubt.put(r, state.top().regs[r].var);
+  doubt.stack = stack;
+  doubt.reached = true;
+  doubt.packet_bytes = state.packet_bytes, doubt.packet_meta_bytes = state.packet_meta_bytes;
+  doubts_[slot].absorb(doubt);
 }
 
 void FactsJoin::linked(Slot slot, uint16_t regs, bool stack) {
@@ -141,10 +163,38 @@ void FactsJoin::linked(Slot slot, uint16_t regs, bool stack) {
   links_[slot].stack |= stack;
 }
 
+std::optional<Range> FactsJoin::values(Slot slot, const Doubt& doubt, size_t reg) const {
+  const RegFact& fact = insns_[slot].regs[reg];
+  if (fact.type != RegType::kScalar) return std::nullopt;
+  return (doubt.regs >> reg) & 1 ? join(fact.range, doubt.ranges[reg]) : fact.range;
+}
+
+// What an instruction makes of its operands, one of which is in doubt.
+Range FactsJoin::computed(Slot slot, const Doubt& doubt) const {
+  const auto of = [&](Reg reg) { return values(slot, doubt, static_cast<size_t>(index(reg))); };
+  const Instruction& insn = program_.insns[slot];
+  std::optional<Range> result;
+  if (const auto* binary = std::get_if<Binary>(&insn)) {
+    const auto* value = std::get_if<Imm>(&binary->src);
+    const std::optional<Range> right =
+        value ? Range::constant(static_cast<uint64_t>(int64_t{*value})) : of(std::get<Reg>(binary->src));
+    const std::optional<Range> left = binary->op == BinaryOp::kMov ? right : of(binary->dst);
+    if (left && right) result = apply(binary->op, binary->width, *left, *right);
+  } else if (const auto* extend = std::get_if<MovSx>(&insn)) {
+    if (const auto from = of(extend->src)) result = sign_extend(extend->width, extend->bits, *from);
+  } else if (const auto* negated = std::get_if<Neg>(&insn)) {
+    if (const auto from = of(negated->dst)) result = negate(negated->width, *from);
+  } else if (const auto* swapped = std::get_if<Swap>(&insn)) {
+    if (const auto from = of(swapped->dst)) result = swap(swapped->kind, swapped->bits, *from);
+  }
+  return result.value_or(widen_unknown());
+}
+
 // Doubt after the instruction, inside the same function.
 FactsJoin::Doubt FactsJoin::transfer(Slot slot, Doubt doubt) const {
-  auto assign = [&](Reg dst, bool doubtful) {
-    doubt.regs = static_cast<uint16_t>((doubt.regs & ~bit(dst)) | (doubtful ? bit(dst) : 0));
+  auto assign = [&](Reg dst, bool doubtful, const Range& range) {
+    doubt.regs &= static_cast<uint16_t>(~bit(dst));
+    if (doubtful) doubt.put(static_cast<size_t>(index(dst)), range);
   };
   auto may_be_stack = [&](Reg base) {
     const RegType type = insns_[slot].regs[static_cast<size_t>(index(base))].type;
@@ -154,28 +204,33 @@ FactsJoin::Doubt FactsJoin::transfer(Slot slot, Doubt doubt) const {
   if (std::holds_alternative<Jump>(insn)) {
     const Linked& group = links_[slot];
     if ((doubt.regs & group.regs) || (doubt.stack && group.stack)) {
-      doubt.regs |= group.regs;
+      for (size_t r = 0; r < kRegCount; ++r)
+        if ((group.regs >> r) & 1) doubt.put(r, values(slot, doubt, r).value_or(widen_unknown()));
       doubt.stack |= group.stack;
     }
   } else if (const auto* load = std::get_if<Load>(&insn)) {
-    assign(load->dst, doubt.stack && may_be_stack(load->src));
+    assign(load->dst, doubt.stack && may_be_stack(load->src), loaded(bytes(load->size), load->sign_extend));
   } else if (const auto* store = std::get_if<Store>(&insn)) {
     const Reg* src = std::get_if<Reg>(&store->src);
     if (src && (doubt.regs & bit(*src)) && may_be_stack(store->dst)) doubt.stack = true;
   } else if (const auto* atomic = std::get_if<Atomic>(&insn)) {
-    if (atomic->op == AtomicOp::kLoadAcquire) assign(atomic->dst, doubt.stack && may_be_stack(atomic->src));
+    const Range any = widen_unknown();
+    if (atomic->op == AtomicOp::kLoadAcquire) assign(atomic->dst, doubt.stack && may_be_stack(atomic->src), any);
     if (atomic->op == AtomicOp::kStoreRelease && (doubt.regs & bit(atomic->src)) && may_be_stack(atomic->dst))
       doubt.stack = true;
     const bool fetches_doubt = doubt.stack && may_be_stack(atomic->dst);
     if (atomic->op == AtomicOp::kCmpxchg)
-      assign(Reg::kR0, fetches_doubt);
+      assign(Reg::kR0, fetches_doubt, any);
     else if (atomic->fetch)
-      assign(atomic->src, fetches_doubt);
+      assign(atomic->src, fetches_doubt, any);
   } else {
     const RegisterUse use = register_use(insn);
-    const bool any = doubt.regs & use.uses;
     const bool call = std::holds_alternative<CallHelper>(insn) || std::holds_alternative<CallLocal>(insn);
-    doubt.regs = static_cast<uint16_t>((doubt.regs & ~use.defs) | (any && !call ? use.defs : 0));
+    const bool any = !call && (doubt.regs & use.uses);
+    const Range result = any ? computed(slot, doubt) : Range{};
+    doubt.regs &= static_cast<uint16_t>(~use.defs);
+    for (size_t r = 0; any && r < kRegCount; ++r)
+      if ((use.defs >> r) & 1) doubt.put(r, result);
   }
   return doubt;
 }
@@ -219,7 +274,8 @@ void FactsJoin::spread() {
       for (Slot entry : callbacks) flow_to(entry, inside);
     } else if (std::holds_alternative<Exit>(program_.insns[slot])) {
       Doubt outside = before;
-      outside.regs = static_cast<uint16_t>((before.regs & bit(Reg::kR0)) | (before.stack ? kSaved | kArguments : 0));
+      outside.regs = before.regs & bit(Reg::kR0);
+      for (size_t r = 1; before.stack && r < 10; ++r) outside.put(r, widen_unknown());
       for (Slot to : returns[flow_.subprogram[slot]]) flow_to(to, outside);
     }
   }
@@ -235,7 +291,8 @@ std::vector<InsnFacts> FactsJoin::finish() {
     facts.packet_bytes = std::min(facts.packet_bytes, doubt.packet_bytes);
     facts.packet_meta_bytes = std::min(facts.packet_meta_bytes, doubt.packet_meta_bytes);
     for (size_t r = 0; r < kRegCount; ++r)
-      if (((doubt.regs >> r) & 1) && facts.regs[r].type == RegType::kScalar) facts.regs[r].range = widen_unknown();
+      if (((doubt.regs >> r) & 1) && facts.regs[r].type == RegType::kScalar)
+        facts.regs[r].range = join(facts.regs[r].range, doubt.ranges[r]);
   }
   return std::move(insns_);
 }

@@ -291,9 +291,9 @@ bool Walk::pruned() {
             if (!same_place || !scalar_within(a.stack[s].reg, b.stack[s].reg, names)) stack = true;
           }
         }
-        facts.pruned(slot_, doubtful & flow_.live[slot_], stack, state_.packet_bytes, state_.packet_meta_bytes);
+        facts.pruned(slot_, doubtful & flow_.live[slot_], stack, state_);
       }
-      if (loop) facts.pruned(slot_, 0, false, state_.packet_bytes, state_.packet_meta_bytes);
+      if (loop) facts.pruned(slot_, 0, false, state_);
       adopt_marks(state_, *old);
       return true;
     }

@@ -86,6 +86,52 @@ TEST(Facts, CoverPathsThatWerePruned) {
   EXPECT_TRUE(outcome.facts.insns[11].regs[0].range.contains(10));
 }
 
+// What the pruned path brings is known, and goes through the instructions behind: 32 bits stay 32 bits.
+TEST(Facts, BoundWhatPrunedPathsBring) {
+  const Outcome outcome = check(R"(
+    r6 = *(u32 *)(r1 +12)
+    r7 = *(u32 *)(r1 +16)
+    if r6 > 100 goto out
+    if r6 > 50 goto next
+    next: r8 = 2
+    r7 = 3
+    r9 = r6
+    r9 = r6
+    r9 = r6
+    out: r0 = r7
+    r0 <<= 16
+    w0 = w0
+    r0 = r7
+    exit)");
+  ASSERT_TRUE(outcome.accepted);
+  const auto& insns = outcome.facts.insns;
+  EXPECT_EQ(insns[9].regs[7].range.umin, 0u);
+  EXPECT_EQ(insns[9].regs[7].range.umax, 0xffffffffu) << "not every value: the pruned path loaded 32 bits";
+  EXPECT_EQ(insns[11].regs[0].range.umax, 0xffffffff0000u);
+  EXPECT_EQ(insns[12].regs[7].range.umax, 0xffffffffu);
+}
+
+// A loop makes a doubtful number larger with each turn: its range ends as every value.
+TEST(Facts, LeaveGrowingNumbersUnknown) {
+  const Outcome outcome = check(R"(
+    r6 = *(u32 *)(r1 +12)
+    r7 = 0
+    r8 = 0
+    if r6 > 100 goto loop
+    r7 = 5
+    r9 = r6
+    r9 = r6
+    r9 = r6
+    loop: r7 += 1
+    r8 += 1
+    if r8 < 40 goto loop
+    r0 = r7
+    exit)");
+  ASSERT_TRUE(outcome.accepted);
+  EXPECT_TRUE(outcome.facts.insns[11].regs[7].range.contains(40));
+  EXPECT_TRUE(outcome.facts.insns[11].regs[7].range.contains(45));
+}
+
 TEST(Facts, GiveTheStackOfEachFunction) {
   const Outcome outcome = check("*(u64 *)(r10 -16) = 0\n call f\n exit\n f: *(u32 *)(r10 -40) = 0\n r0 = 0\n exit");
   ASSERT_TRUE(outcome.accepted);
