@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs docs-hxdp run test test-hxdp test-prove test-changepoint demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs docs-hxdp run test test-hxdp test-native test-prove test-changepoint demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
@@ -22,13 +22,18 @@ test: build
 	cd $(BUILD) && ctest --output-on-failure -j $(JOBS)
 	@grep -hE '^[0-9]+ programs, .* (compared|checked), ' $(BUILD)/Testing/Temporary/LastTest.log || true
 
-## test-nightly: the random comparisons at length (SEED=n: other programs)
+## test-nightly: the random comparisons at length, and test-native (SEED=n: other programs and packets)
 SEED ?= 1
-test-nightly: build
+test-nightly: test-native
 	$(BUILD)/bin/diff_random --programs 100000 --seed $(SEED) --save $(BUILD)
 	$(BUILD)/bin/diff_soundness --programs 20000 --seed $(SEED) --save $(BUILD)
+
+## test-native: native code against the interpreter at length: 20,000 random programs, 10,000,000 packets on real ones, as many with workers that share maps
+test-native: build
 	XNIC_CACHE=off $(BUILD)/bin/diff_random --engine native --programs 20000 --seed $(SEED) --save $(BUILD)
 	$(BUILD)/bin/diff_programs tests/programs $(BUILD)/programs --engine native --packets 10000000 --seed $(SEED)
+	$(BUILD)/bin/diff_programs tests/programs $(BUILD)/programs --workers 4 --any-order $(BUILD)/tests/diff/shared_state.bpf.o \
+	  --packets 10000000 --seed $(SEED)
 
 ## test-hxdp: the hXDP compiler and card against the interpreter at length: every width, each pass off; HXDP_PACKETS a setting
 HXDP_PACKETS ?= 100000

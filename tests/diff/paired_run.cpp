@@ -7,14 +7,13 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
 
 #include "arch/ebpf/helpers.hpp"
 #include "base/check.hpp"
 #include "compare.hpp"
 #include "exec/interp/interp.hpp"
-#include "fill_maps.hpp"
 #include "frame_mix.hpp"
+#include "prepared.hpp"
 
 namespace xnic::tests {
 namespace {
@@ -26,38 +25,11 @@ using exec::packet::Packet;
 
 constexpr size_t kBatchPackets = 256;
 constexpr size_t kToldDifferences = 3;
-constexpr size_t kVocabularyFrames = 64;  // frames that maps are keyed to
-constexpr int32_t kTime = 2'000'000'000;  // what every clock says, in its own unit
-constexpr uint32_t kAttachXdp = 37;       // enum bpf_attach_type BPF_XDP; 0: not said
+constexpr uint32_t kAttachXdp = 37;  // enum bpf_attach_type BPF_XDP; 0: not said
 
 // Names of helpers whose result is the kernel's own; nothing else knows it.
 constexpr std::string_view kKernelsOwn[] = {"tcp_raw_gen_syncookie_ipv4", "tcp_raw_gen_syncookie_ipv6",
                                             "tcp_raw_check_syncookie_ipv4", "tcp_raw_check_syncookie_ipv6"};
-
-bool is_clock(std::string_view helper) { return helper.starts_with("ktime_get") || helper == "jiffies64"; }
-
-// Calls whose results differ from run to run become constants.
-std::shared_ptr<const LoadedProgram> with_constant_time(const std::shared_ptr<const LoadedProgram>& loaded,
-                                                        int32_t random) {
-  auto program = std::make_shared<Program>(*loaded->program);
-  bool changed = false;
-  for (size_t slot = 0; slot < program->insns.size(); ++slot) {
-    const auto* call = std::get_if<arch::ebpf::CallHelper>(&program->insns[slot]);
-    if (call == nullptr) continue;
-    const std::string_view name = arch::ebpf::helper_name(call->id);
-    const bool clock = is_clock(name);
-    if (!clock && name != "get_prandom_u32") continue;
-    const int32_t value = clock ? kTime : random;
-    using namespace arch::ebpf;
-    program->insns[slot] = Binary{BinaryOp::kMov, Width::k64, Reg::kR0, Imm{value}};
-    program->raw[slot] = RawInsn{0xb7, 0, 0, 0, value};
-    changed = true;
-  }
-  if (!changed) return loaded;
-  auto constant = std::make_shared<LoadedProgram>(*loaded);
-  constant->program = std::move(program);
-  return constant;
-}
 
 std::string reason_to_skip(const Program& program) {
   if (program.expected_attach_type != kAttachXdp && program.expected_attach_type != 0)
@@ -72,30 +44,6 @@ std::string reason_to_skip(const Program& program) {
   return {};
 }
 
-bool is_queue(const Map& map) {
-  return map.spec().type == arch::ebpf::kMapQueue || map.spec().type == arch::ebpf::kMapStack;
-}
-
-using Contents = std::multimap<std::vector<uint8_t>, std::vector<uint8_t>>;
-
-// What a host sees of the map; queues are emptied and have empty keys. A kernel's value may have other bytes behind
-// its per-CPU copies' ends, which is why values are cut to value_size.
-Contents contents(Map& map) {
-  Contents all;
-  std::vector<uint8_t> value(map.host_value_bytes());
-  if (is_queue(map)) {
-    for (uint64_t order = 0; map.pop(value.data()) == 0; ++order) all.emplace(std::vector<uint8_t>{}, value);
-    return all;
-  }
-  std::vector<uint8_t> key(map.spec().key_size), next(map.spec().key_size);
-  if (key.empty()) return all;
-  for (const uint8_t* after = nullptr; map.host_next_key(after, next.data()) == 0; after = key.data()) {
-    key = next;
-    if (map.host_lookup(key.data(), value.data(), 0) == 0) all.emplace(key, value);
-  }
-  return all;
-}
-
 std::string only_in(const Contents& one, const Contents& other, std::string_view whose) {
   constexpr int kToldEntries = 4;
   std::string text;
@@ -106,20 +54,6 @@ std::string only_in(const Contents& one, const Contents& other, std::string_view
     if (++told <= kToldEntries) text += fmt::format("  {} [{}] = {}\n", whose, hex(key), hex(value));
   }
   return told > kToldEntries ? text + fmt::format("  {} has {} more\n", whose, told - kToldEntries) : text;
-}
-
-bool has_contents_of_its_own(const Map& map) {
-  switch (map.spec().type) {
-    case arch::ebpf::kMapRingbuf:
-    case arch::ebpf::kMapPerfEventArray:
-    case arch::ebpf::kMapXskmap:
-    case arch::ebpf::kMapBloomFilter:
-    case arch::ebpf::kMapStackTrace:
-    case arch::ebpf::kMapProgArray:
-      return false;  // the kernel engine does not copy them back, or programs cannot change them
-    default:
-      return true;
-  }
 }
 
 void compare_map(Map& ours, Map& theirs, PairedRun& result) {
@@ -140,12 +74,6 @@ void compare_map(Map& ours, Map& theirs, PairedRun& result) {
   result.differences.push_back(fmt::format("map {} (type {}): {} and {} entries\n{}{}", ours.spec().name,
                                            ours.spec().type, a.size(), b.size(), only_in(a, b, "interp"),
                                            only_in(b, a, "other")));
-}
-
-bool same_bytes(const Packet& a, const Packet& b) {
-  if (a.data - a.data_meta != b.data - b.data_meta || !std::equal(a.data_meta, a.data, b.data_meta)) return false;
-  if (a.fragments.empty() && b.fragments.empty()) return std::equal(a.data, a.data_end, b.data, b.data_end);
-  return a.bytes() == b.bytes();
 }
 
 std::string describe(const Packet& packet) {
@@ -200,12 +128,6 @@ base::Result<void> Runner::load(const std::shared_ptr<const LoadedProgram>& ours
   return interp_.load(ours);
 }
 
-void place(const RandomPacket& input, Packet& packet) {
-  packet.assign(input.frame);
-  packet.data_meta = packet.data - input.metadata.size();
-  std::copy(input.metadata.begin(), input.metadata.end(), packet.data_meta);
-}
-
 void Runner::compare_packet(size_t i, const RandomPacket& input) {
   const uint32_t a = our_verdicts_[i].code, b = their_verdicts_[i].code;
   result_.verdicts[our_verdicts_[i].action()] += 1;
@@ -247,19 +169,11 @@ PairedRun run_paired(const std::shared_ptr<const LoadedProgram>& ours,
   PairedRun result;
   if (options.engine == "kernel") result.skipped = reason_to_skip(*ours->program);
   if (!result.skipped.empty()) return result;
-  const auto random = int32_t(base::Rng(options.seed).below(1u << 31));
-  const auto our_program = with_constant_time(ours, random);
-  const auto their_program = with_constant_time(theirs, random);
+  const auto our_program = with_constant_time(ours, options.seed);
+  const auto their_program = with_constant_time(theirs, options.seed);
   if (options.fill_maps) {
-    FrameMix mix(options.seed);
-    mix.add_samples(options.samples);
-    std::vector<std::vector<uint8_t>> frames = options.samples;
-    for (RandomPacket packet; frames.size() < options.samples.size() + kVocabularyFrames;) {
-      mix.next(packet);
-      frames.push_back(packet.frame);
-    }
-    fill_maps(our_program, frames, options.seed);
-    fill_maps(their_program, frames, options.seed);
+    fill_from_mix(our_program, options.samples, options.seed);
+    fill_from_mix(their_program, options.samples, options.seed);
   }
   Runner runner(options, result);
   if (const auto loaded = runner.load(our_program, their_program); !loaded) {
