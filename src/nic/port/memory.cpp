@@ -40,7 +40,10 @@ struct Generation {
   explicit Generation(memory::Region region) : region(std::move(region)) {}
   memory::Region region;
   std::atomic<bool> ended{false};  // the peer is gone
-  std::vector<Channel> channels;   // each used by the worker of its queue only
+  // What a worker has found out, for the port's thread. Here and not in the port: the next peer may be attached already
+  // when the worker says so.
+  std::atomic<bool> broken{false}, hung_up{false};
+  std::vector<Channel> channels;  // each used by the worker of its queue only
 };
 
 // What the worker of a queue has. Written by it alone, but for `next`.
@@ -101,10 +104,10 @@ class MemoryPort final : public Port {
   std::vector<Queue> queues_;
   std::atomic<uint32_t> generation_{0};
   std::atomic<State> state_{State::kWaiting};
-  std::atomic<bool> stop_{false}, broken_{false}, hung_up_{false};
+  std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::shared_ptr<Generation> current_;  // the attached peer's; the thread's own
-  Fd alarm_;                             // an eventfd: one of the three has been set
+  Fd alarm_;                             // an eventfd: stop_ or something of a generation has been set
   Fd connection_;                        // the peer's; the thread's own
   uint32_t peers_ = 0;                   // so far
   std::thread thread_;
@@ -157,12 +160,10 @@ void MemoryPort::serve() {
     if (poll(events, 3, -1) < 0) continue;
     eventfd_t ignored;
     if (events[0].revents != 0) eventfd_read(alarm_.get(), &ignored);
-    const bool hung_up = hung_up_.exchange(false);
-    const bool broken = broken_.exchange(false);
     // The peer has nothing to say: a message is the end as much as the end is.
-    if (broken)
+    if (current_ && current_->broken)
       detach(State::kBroken);
-    else if (connection_.get() >= 0 && (hung_up || memory::has_spoken_or_left(connection_)))
+    else if (current_ && (current_->hung_up || memory::has_spoken_or_left(connection_)))
       detach(State::kGone);
     if (events[1].revents != 0) attach();
   }
@@ -249,7 +250,7 @@ void MemoryPort::take_over(Queue& queue) {
 void MemoryPort::broken(Queue& queue) {
   queue.channel = nullptr;
   queue.draining = false;
-  broken_ = true;
+  queue.held->broken = true;
   eventfd_write(alarm_.get(), 1);
 }
 
@@ -374,7 +375,7 @@ void MemoryPort::woken(uint32_t index) {
   if (channel == nullptr) return;
   channel->in.wake();
   if (!channel->quiet_bell() && !queue.draining) {  // the thread takes the doorbell out of the epoll descriptor
-    hung_up_ = true;
+    queue.held->hung_up = true;
     eventfd_write(alarm_.get(), 1);
   }
 }

@@ -215,6 +215,37 @@ TEST_F(MemoryPortTest, ReceivesWhatAPeerSentBeforeItLeftAndThenTakesTheNext) {
   EXPECT_EQ(next.available(0, 1), 1u);
 }
 
+// The port's thread and the worker both see a peer's end; whoever is later must not take it for the next peer's.
+TEST_F(MemoryPortTest, APeerThatComesRightAfterAnotherIsNotTakenForIt) {
+  open();
+  std::atomic<bool> stop{false};
+  std::thread worker([&] {
+    while (!stop) {
+      for (const std::vector<uint8_t>& frame : receive(*port_)) (void)transmit(*port_, frame);
+      port_->flush(0);
+      if (!port_->prepare_sleep(0)) continue;
+      pollfd bell{port_->wait_fd(0), POLLIN, 0};
+      poll(&bell, 1, 10);
+      port_->woken(0);
+    }
+  });
+  for (uint32_t round = 0; round < 200 && !HasFailure(); ++round) {
+    auto peer = MemoryPeer::attach(path_);
+    if (!peer) continue;  // the end of the last one has not been noticed yet
+    const std::vector<uint8_t> frame = numbered(round, 64);
+    const base::Bytes one[] = {frame};
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(peer->send(0, one), 1u);
+      const auto came = peer->wait(0, 5000);
+      EXPECT_TRUE(came && *came) << "round " << round << ": " << (came ? "nothing came" : came.error().message());
+      if (HasFailure()) break;
+      peer->release(0, 1);
+    }
+  }
+  stop = true;
+  worker.join();
+}
+
 TEST_F(MemoryPortTest, ThePeerLearnsThatTheCardIsGone) {
   open();
   MemoryPeer peer = attach();
