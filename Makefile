@@ -54,6 +54,13 @@ test-changepoint: build
 	$(BUILD)/bin/changepoint_campaign $(BUILD)/programs/changepoint_stream.bpf.o --engine native --queues 4 --loss 10 --reorder 20 --late 2 --duplicates 5
 	$(BUILD)/bin/changepoint_campaign $(BUILD)/programs/changepoint_sample.bpf.o --engine native --sampling --queues 4 --streams 1000 --loss 10 --reorder 20
 
+## soak-datapath: a card at full rate for SOAK_SECONDS among bad links, slow and hostile peers; every packet accounted for
+SOAK_SECONDS ?= 600
+.PHONY: soak-datapath
+soak-datapath: PRESET = release
+soak-datapath: build
+	build/release/bin/soak_datapath build/release/programs --seconds $(SOAK_SECONDS) $(ARGS)
+
 ## test-corpus: other people's XDP programs (Debian packages): taken or refused as the kernel does, and equal on packets
 test-corpus: build
 	tests/corpus/build.sh

@@ -9,13 +9,12 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "base/rng.hpp"
 #include "nic/port/memory.hpp"
 #include "nic/port/memory_peer.hpp"
+#include "peer_region.hpp"
 #include "port_fixture.hpp"
 
 namespace xnic::nic::port {
@@ -42,18 +41,6 @@ class HostilePeer : public PortTest {
       usleep(1000);
     }
     return std::move(*MemoryPeer::attach(path_));
-  }
-  // The peer's own mapping of the region.
-  static std::span<uint8_t> region_of(MemoryPeer& peer) {
-    const auto inside = reinterpret_cast<uintptr_t>(peer.next_buffer(0));
-    std::ifstream maps("/proc/self/maps");
-    for (std::string line; std::getline(maps, line);) {
-      uintptr_t begin = 0, end = 0;
-      char dash = 0;
-      std::istringstream(line) >> std::hex >> begin >> dash >> end;
-      if (begin <= inside && inside < end) return {reinterpret_cast<uint8_t*>(begin), end - begin};
-    }
-    return {};
   }
   // One turn of a worker: receive, and send what came.
   void turn() {
