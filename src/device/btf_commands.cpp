@@ -44,6 +44,7 @@ long btf_load(Command& command) {
   if (!parsed) return -EINVAL;
 
   auto object = std::make_shared<BtfObject>();
+  object->uid = command.caller.uid();
   object->btf = std::move(*parsed);
   if (int error = command.state.objects.make_handle(*object, "xnic-btf")) return error;
   object->id = command.state.objects.allocate_id(ObjectKind::kBtf);

@@ -30,6 +30,15 @@ class Caller {
   virtual int identify(int fd, FileIdentity& identity) const = 0;
   // Moves a descriptor of ours into the caller; its number there, or -errno. `fd` is no longer ours afterwards.
   virtual int give(int fd) const = 0;
+  // These bytes will be read soon, in order and in pieces: a caller that is far away sends them together.
+  virtual void expect(uint64_t address, uint64_t bytes) const {
+    (void)address;
+    (void)bytes;
+  }
+  // True when this caller may look at the card's objects but change nothing.
+  virtual bool read_only() const { return false; }
+  // Who owns what the caller makes.
+  virtual uint32_t uid() const { return 0; }
 
   // A NUL-terminated string of at most `max` - 1 characters, cut there. 0 or -EFAULT.
   int read_string(uint64_t address, size_t max, std::string& to) const;

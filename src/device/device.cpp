@@ -105,6 +105,27 @@ long dispatch(Command& command, int number) {
   }
 }
 
+bool only_looks(int command) {
+  switch (command) {
+    case BPF_MAP_LOOKUP_ELEM:
+    case BPF_MAP_GET_NEXT_KEY:
+    case BPF_MAP_LOOKUP_BATCH:
+    case BPF_OBJ_GET_INFO_BY_FD:
+    case BPF_PROG_GET_NEXT_ID:
+    case BPF_MAP_GET_NEXT_ID:
+    case BPF_BTF_GET_NEXT_ID:
+    case BPF_LINK_GET_NEXT_ID:
+    case BPF_PROG_GET_FD_BY_ID:
+    case BPF_MAP_GET_FD_BY_ID:
+    case BPF_BTF_GET_FD_BY_ID:
+    case BPF_LINK_GET_FD_BY_ID:
+    case BPF_OBJ_GET:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 Device::Device(const DeviceOptions& options) : state_(std::make_unique<State>()) {
@@ -118,8 +139,11 @@ Device::Device(const DeviceOptions& options) : state_(std::make_unique<State>())
 Device::~Device() { uninstall_device(this); }
 
 long Device::bpf(int command, union bpf_attr* attr, uint32_t size) {
-  LocalCaller caller;
-  uint64_t user_attr = reinterpret_cast<uint64_t>(attr);
+  return bpf(LocalCaller(), command, reinterpret_cast<uint64_t>(attr), size);
+}
+
+long Device::bpf(const Caller& caller, int command, uint64_t user_attr, uint32_t size) {
+  if (caller.read_only() && !only_looks(command)) return -EPERM;
   Command call(*state_, caller, user_attr, size);
   if (size > 4096) return -E2BIG;  // kernel/bpf/syscall.c bpf_check_uarg_tail_zero: one page
   if (size > sizeof call.attr)

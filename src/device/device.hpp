@@ -20,12 +20,18 @@
 
 namespace xnic::device {
 
+class Caller;
 class PortListener;
+struct FileIdentity;
 
 struct DeviceOptions {
   uint32_t cpus = 0;  // copies in per-CPU maps; 0: as many as the machine has possible CPUs, which libbpf expects
   const base::Clock* clock = nullptr;      // null: SystemClock
   std::string test_run_engine = "interp";  // engine of BPF_PROG_TEST_RUN
+};
+
+struct ElementSizes {
+  uint32_t key = 0, value = 0;
 };
 
 class Device {
@@ -38,6 +44,9 @@ class Device {
   // bpf(2): same commands, attributes and results; a negative errno instead of -1 and errno. `attr` may be written.
   // Thread-safe.
   long bpf(int command, union bpf_attr* attr, uint32_t size);
+  // The same for another process: `attr` is an address in its memory. A caller that may only look gets -EPERM for
+  // commands that change something, and read-only handles of maps.
+  long bpf(const Caller& caller, int command, uint64_t attr, uint32_t size);
 
   // The object behind a handle of this process, or null if the descriptor isn't a handle of this device of that kind.
   std::shared_ptr<const exec::LoadedProgram> program(int fd) const;
@@ -61,6 +70,14 @@ class Device {
   // The card's pins (BPF_OBJ_PIN makes them). unlink() is what a file system does to remove one; here it is this.
   std::vector<std::string> pins() const;
   bool unpin(const std::string& path);
+
+  // Of an object by its descriptor, for other processes. The object's lines of /proc/PID/fdinfo/FD; empty: no object.
+  std::string fdinfo(const FileIdentity& identity) const;
+  // Of a map's elements as bpf(2) copies them; zeros: no map.
+  ElementSizes element_sizes(const FileIdentity& identity) const;
+  // An eventfd, still the device's, that is signalled when a ring buffer has data; -EBADF: no object, -EPERM: of a kind
+  // that cannot be waited for, -errno.
+  int wakeup(const FileIdentity& identity) const;
 
   // What the commands work on; defined in state.hpp for this folder.
   struct State;

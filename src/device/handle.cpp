@@ -33,6 +33,7 @@ Handle Handle::create(const char* name, int& error) {
     error = -errno;
     return handle;
   }
+  fchmod(memfd, 0600);  // others keep the access of the descriptor that they were given: they cannot open it anew
   int own = open_anew(memfd, O_RDWR);
   close(memfd);
   struct stat status;

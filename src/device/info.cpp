@@ -109,7 +109,7 @@ int program_info(const Command& command, ProgramObject& object) {
   info.id = object.id;
   std::copy(object.tag.begin(), object.tag.end(), info.tag);
   info.load_time = object.load_time_ns;
-  info.created_by_uid = 0;
+  info.created_by_uid = object.uid;
   std::memset(info.name, 0, sizeof info.name);
   program.name.copy(info.name, sizeof info.name - 1);
   info.ifindex = object.ifindex;
@@ -118,9 +118,11 @@ int program_info(const Command& command, ProgramObject& object) {
   info.verified_insns = static_cast<uint32_t>(object.loaded.facts->visited_insns);
   // No host code yet: nothing jited.
   info.jited_prog_len = info.nr_jited_ksyms = info.nr_jited_func_lens = info.nr_jited_line_info = 0;
-  std::lock_guard lock(object.engine_mutex);
-  info.run_cnt = object.run_count;
-  info.run_time_ns = object.run_ns;
+  {
+    std::lock_guard lock(object.engine_mutex);
+    info.run_cnt = object.run_count;
+    info.run_time_ns = object.run_ns;
+  }
   return write_info(command, info);
 }
 
@@ -217,6 +219,10 @@ long object_fd_by_id(Command& command, ObjectKind kind) {
   Access access = kind == ObjectKind::kBtf || (attr.open_flags & BPF_F_RDONLY) ? Access::kReadOnly
                   : (attr.open_flags & BPF_F_WRONLY)                           ? Access::kWriteOnly
                                                                                : Access::kReadWrite;
+  if (kind == ObjectKind::kMap && command.caller.read_only()) {
+    if (access == Access::kWriteOnly) return -EPERM;
+    access = Access::kReadOnly;
+  }
   int fd = command.state.objects.open(object, access);
   return fd < 0 ? fd : command.caller.give(fd);
 }

@@ -154,6 +154,7 @@ long link_create(Command& command) {
 
   command.state.objects.sweep();  // a link whose handles are closed must not be in the way
   auto link = std::make_shared<LinkObject>(command.state.ports);
+  link->uid = command.caller.uid();
   if (int error = command.state.objects.make_handle(*link, "xnic-link")) return error;
   if (int error = command.state.ports.attach(*link, attr.target_ifindex, attr.flags, std::move(program))) return error;
   link->id = command.state.objects.allocate_id(ObjectKind::kLink);

@@ -137,6 +137,8 @@ long map_update_batch(Command& command) {
   Batch batch;
   if (int error = open_batch(command, false, true, batch)) return error;
   if (!can_read(batch.map->spec().type)) return -kErrnoNotSupported;
+  command.caller.expect(attr.keys, uint64_t{attr.count} * batch.key.size());
+  command.caller.expect(attr.values, uint64_t{attr.count} * batch.value.size());
   uint32_t count = 0;
   int result = 0;
   for (; count < attr.count && result == 0; count += result == 0) {
@@ -156,6 +158,7 @@ long map_delete_batch(Command& command) {
   Batch batch;
   if (int error = open_batch(command, false, true, batch)) return error;
   if (!can_delete(batch.map->spec().type)) return -kErrnoNotSupported;
+  command.caller.expect(attr.keys, uint64_t{attr.count} * batch.key.size());
   uint32_t count = 0;
   int result = 0;
   for (; count < attr.count && result == 0; count += result == 0) {

@@ -7,6 +7,7 @@
 
 #include "arch/ebpf/map_types.hpp"
 #include "device/state.hpp"
+#include "exec/maps/ringbuf.hpp"
 
 namespace xnic::device {
 namespace {
@@ -105,6 +106,7 @@ long map_create(Command& command) {
   MapSpec spec;
   Access access = Access::kReadWrite;
   auto object = std::make_shared<MapObject>();
+  object->uid = command.caller.uid();
   if (int error = fill_spec(command, spec)) return error;
   if (int error = handle_access(attr.map_flags, access)) return error;
   if (attr.map_ifindex != 0 && !command.state.ports.exists(attr.map_ifindex)) return -EINVAL;
@@ -118,6 +120,8 @@ long map_create(Command& command) {
   int error = 0;
   object->map = exec::maps::Map::create(spec, options, error);
   if (!object->map) return error;
+  if (spec.type == ebpf::kMapRingbuf)
+    static_cast<exec::maps::RingbufMap&>(*object->map).set_wakeup([wakeup = object->wakeup] { wakeup->signal(); });
   object->handle.seal_size();
   object->ifindex = attr.map_ifindex;
   object->id = command.state.objects.allocate_id(ObjectKind::kMap);

@@ -7,6 +7,9 @@
 // Sweeps happen when ids are looked at, and every so many new objects, so that churn costs amortised one fcntl each.
 #include "device/objects.hpp"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -19,6 +22,23 @@ namespace {
 constexpr uint32_t kSweepEvery = 64;
 
 }  // namespace
+
+Wakeup::~Wakeup() {
+  if (fd_ >= 0) close(fd_);
+}
+
+int Wakeup::descriptor() {
+  if (fd_ >= 0) return fd_;
+  const int made = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (made < 0) return -errno;
+  int none = -1;
+  if (!fd_.compare_exchange_strong(none, made)) close(made);
+  return fd_;
+}
+
+void Wakeup::signal() const {
+  if (const int fd = fd_; fd >= 0) eventfd_write(fd, 1);
+}
 
 uint32_t ObjectTable::allocate_id(ObjectKind kind) {
   std::lock_guard lock(mutex_);

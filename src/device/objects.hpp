@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,6 +31,7 @@ struct DeviceObject {
   virtual ~DeviceObject() = default;
   const ObjectKind kind;
   uint32_t id = 0;
+  uint32_t uid = 0;   // of the user who made it
   uint32_t pins = 0;  // guarded by the table's lock
   Handle handle;
 };
@@ -39,8 +41,22 @@ struct BtfObject final : DeviceObject {
   std::shared_ptr<const Btf> btf;
 };
 
+// Wakes the processes that wait for data of a ring buffer: an eventfd, made when the first one asks for it.
+class Wakeup {
+ public:
+  ~Wakeup();
+  // The eventfd, still owned by this, or -errno.
+  int descriptor();
+  // Any thread; does not block.
+  void signal() const;
+
+ private:
+  std::atomic<int> fd_{-1};
+};
+
 struct MapObject final : DeviceObject {
   MapObject() : DeviceObject(ObjectKind::kMap) {}
+  const std::shared_ptr<Wakeup> wakeup = std::make_shared<Wakeup>();  // ring buffers
   std::shared_ptr<exec::maps::Map> map;
   std::shared_ptr<BtfObject> btf;
   uint32_t ifindex = 0;

@@ -81,6 +81,10 @@ long object_get(Command& command) {
   Access access = attr.file_flags & BPF_F_RDONLY   ? Access::kReadOnly
                   : attr.file_flags & BPF_F_WRONLY ? Access::kWriteOnly
                                                    : Access::kReadWrite;
+  if (object->kind == ObjectKind::kMap && command.caller.read_only()) {
+    if (access == Access::kWriteOnly) return -EPERM;
+    access = Access::kReadOnly;
+  }
   if (object->kind != ObjectKind::kMap && access != Access::kReadWrite) return -EINVAL;
   int fd = command.state.objects.open(object, access);
   return fd < 0 ? fd : command.caller.give(fd);

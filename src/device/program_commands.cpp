@@ -183,6 +183,7 @@ int verify_program(const Command& command, ProgramObject& object, const std::vec
 long load_copied(Command& command, LoadInput& input, LoadReport& report) {
   const auto& attr = command.attr;
   auto object = std::make_shared<ProgramObject>();
+  object->uid = command.caller.uid();
   std::vector<std::shared_ptr<MapObject>> maps;
   LoadFailure failure;
   object->type = attr.prog_type;

@@ -9,6 +9,7 @@
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
 #include "xnic/daemon.hpp"
+#include "xnic/exec.hpp"
 #include "xnic/testnet.hpp"
 
 namespace xnic::tools {
@@ -247,11 +248,13 @@ int parse_and_run(int argc, char** argv) {
   SweepOptions sweep_options;
   TestnetOptions testnet_options;
   DaemonOptions daemon_options;
+  ExecOptions exec_options;
   add_run(app, run_options);
   add_card_commands(app, compile_options, explain_options, sweep_options);
   add_others(app, check_options, disasm_options, gen_options);
   const CLI::App* testnet = add_testnet(app, testnet_options);
   add_daemon_commands(app, daemon_options);
+  add_exec(app, daemon_options, exec_options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -19,6 +19,7 @@
 #include "device/hxdp_images.hpp"
 #include "device/native_images.hpp"
 #include "nic/control/service.hpp"
+#include "nic/door/door.hpp"
 #include "xnicd/metrics.hpp"
 #include "xnicd/sandbox.hpp"
 
@@ -88,10 +89,16 @@ base::Result<void> live(const Config& config) {
   XNIC_ASSIGN(nic::control::Endpoint endpoint,
               nic::control::Endpoint::open(config.card.control, config.card.control_mode, config.card.control_group));
   XNIC_ASSIGN(const std::unique_ptr<Service> service, Service::create(config, write_log));
+  XNIC_ASSIGN(const std::unique_ptr<nic::door::Door> door,
+              nic::door::Door::open({.path = config.card.control + device::remote::kSocketSuffix,
+                                     .mode = config.card.control_mode,
+                                     .group = config.card.control_group}));
   XNIC_TRY(service->load_programs());
   XNIC_TRY(drop_rights(config));  // before ports: some have threads
   XNIC_TRY(service->open());
   service->run();
+  door->serve(service->device(),
+              [](base::Bytes, uint64_t, const device::remote::Peer&) { return std::vector<uint8_t>(); });
   std::optional<Metrics> metrics;
   if (!config.card.metrics.empty()) {
     XNIC_ASSIGN(metrics, Metrics::serve(config.card.metrics, [&service] { return service->stats(); }));
@@ -128,6 +135,7 @@ int serve(const std::string& file) {
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaction(signal, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGIO, SIG_IGN);  // somebody opens a handle at the moment when the device looks whether it is held
   raise_limits();
   device::install_native();
   device::install_hxdp();

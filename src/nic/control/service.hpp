@@ -83,6 +83,8 @@ class Service {
   bool stop_wanted() const { return stop_wanted_; }
 
   Stats stats();
+  // The card as bpf(2) sees it, for the door.
+  device::Device& device() { return device_; }
 
  private:
   friend class TraceStream;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// `xnic exec -- COMMAND`: runs a program so that its bpf(2) and XDP over rtnetlink reach the card (docs/toolchain.md).
+#include <sys/stat.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <filesystem>
+
+#include "xnic/command.hpp"
+#include "xnic/exec.hpp"
+
+namespace xnic::tools {
+
+using base::ErrorKind;
+using base::make_error;
+
+namespace {
+
+constexpr const char* kLibrary = "libxnic-preload.so";
+
+// The library lies in the folder lib beside the program's, or beside the program.
+base::Result<std::string> find_library() {
+  char program[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", program, sizeof program);
+  const std::filesystem::path folder =
+      std::filesystem::path(std::string(program, length > 0 ? static_cast<size_t>(length) : 0)).parent_path();
+  for (const auto& path : {folder.parent_path() / "lib" / kLibrary, folder / kLibrary})
+    if (std::filesystem::exists(path)) return path.string();
+  return make_error(ErrorKind::kIo, kLibrary, "is neither beside xnic nor in the folder lib beside its folder");
+}
+
+base::Result<void> become(const DaemonOptions& daemon, const ExecOptions& options) {
+  XNIC_ASSIGN(const std::string library, find_library());
+  const std::string socket = std::filesystem::absolute(socket_of(daemon)).string();
+  if (access((socket + ".bpf").c_str(), F_OK) != 0)
+    return make_error(ErrorKind::kIo, socket + ".bpf", "no daemon serves there: start one with xnic up");
+  const char* before = getenv("LD_PRELOAD");
+  setenv("LD_PRELOAD", before == nullptr ? library.c_str() : (library + ":" + before).c_str(), 1);
+  setenv("XNIC_SOCKET", socket.c_str(), 1);
+  std::vector<char*> arguments;
+  for (const std::string& word : options.command) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  execvp(arguments[0], arguments.data());
+  return make_error(ErrorKind::kIo, options.command.front(), "cannot be run: {}", std::strerror(errno));
+}
+
+}  // namespace
+
+void add_exec(CLI::App& app, DaemonOptions& daemon, ExecOptions& options) {
+  CLI::App* command = app.add_subcommand("exec", "Run a program (bpftool, ip, any that uses libbpf) against the card");
+  command->add_option("--socket", daemon.socket,
+                      "Control socket; without it $XNIC_SOCKET, else /run/xnic/control.sock");
+  command->footer(
+      "Examples:\n  xnic exec -- bpftool prog show\n  xnic exec -- ip link set dev lan xdp obj firewall.o sec xdp");
+  command->add_option("COMMAND", options.command, "The program; what follows is its own");
+  command->prefix_command();
+  command->callback([command, &daemon, &options] {
+    const std::vector<std::string> rest = command->remaining();
+    options.command.insert(options.command.end(), rest.begin(), rest.end());
+    if (!options.command.empty() && options.command[0] == "--") options.command.erase(options.command.begin());
+    if (options.command.empty()) throw CLI::RequiredError("COMMAND");
+    daemon.job = [&daemon, &options] { return report(become(daemon, options).error()); };
+  });
+}
+
+}  // namespace xnic::tools
