@@ -76,7 +76,7 @@ test-asan:
 BENCHES = changepoint datapath engines hxdp native sim
 bench: $(BENCHES:%=bench-%)
 
-bench-datapath: peers
+bench-datapath bench-native: peers
 .PHONY: peers
 peers:
 	@scripts/bootstrap.sh peers

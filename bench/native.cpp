@@ -23,6 +23,7 @@
 #include "device/native_images.hpp"
 #include "exec/kernel/kernel.hpp"
 #include "exec/kernel/objects.hpp"
+#include "native_dpdk.hpp"
 #include "program_case.hpp"
 #include "report.hpp"
 
@@ -46,11 +47,11 @@ extern "C" void* micro_lookup(const void* key) { return micro_map->lookup(key, 0
 namespace xnic::bench {
 namespace {
 
-constexpr size_t kBatchPackets = 64;
-constexpr int kWarmUp = 200;
-constexpr int kBatches = 4001;
-constexpr int kLoops = 21;     // of the kernel, 100,000 packets each
-constexpr int kSingles = 100;  // of the kernel, kBatchPackets each
+constexpr int kBatchPackets = 64;
+constexpr int kRounds = 21;  // ours and the kernel in turn
+constexpr int kWarmUp = 20;
+constexpr int kSamples = 101;       // of ours in a round
+constexpr int kBatchesAtOnce = 16;  // between two looks at the clock, which cost as much as many packets
 constexpr int kLoads = 5;
 constexpr size_t kFrameBytes = 64;
 constexpr double kNoiseNs = 2;  // kernel times below this, less its loop, are noise
@@ -84,35 +85,37 @@ class NativeSide {
       packet.rx_queue = first_.rx_queue;
     }
   }
-  Result<double> batch() {
-    const exec::RunContext context{.clock = &kClock, .random_state = &random_state_};
-    const uint64_t before = engine_.counters().run_ns;
-    XNIC_TRY(engine_.run(packets_, verdicts_, context));
-    return static_cast<double>(engine_.counters().run_ns - before);
+  // Nanoseconds of this many runs over the packets.
+  Result<double> batches(int count) {
+    const exec::RunContext context{.clock = &kClock, .random_state = &random_state_, .count_time = false};
+    const double start = now_ns();
+    for (int i = 0; i < count; ++i) XNIC_TRY(engine_.run(packets_, verdicts_, context));
+    return now_ns() - start;
   }
   // Whether one or two runs leave the frame as it was, with the same verdict: then a loop over it measures one path.
   Result<bool> repeats() {
     lay_out();
-    XNIC_TRY(batch());
+    XNIC_TRY(batches(1));
     const uint32_t code = verdicts_[0].code;
     bool same = packets_[0].bytes() == frame_;
     for (int run = 0; run < 2; ++run) {
-      XNIC_TRY(batch());
+      XNIC_TRY(batches(1));
       if (verdicts_[0].code != code) return false;
       same |= packets_[0].bytes() == frame_;
     }
     return same;
   }
-  // Batches are short, so few are hit by what else the machine does, and the median is of those that are not.
-  Result<double> ns(bool loop) {
-    std::vector<double> samples;
+  // Adds samples. They are short, so few are hit by what else the machine does, and the median is of those that are
+  // not.
+  Result<void> sample(bool loop, std::vector<double>& samples) {
+    const int at_once = loop ? kBatchesAtOnce : 1;
     lay_out();
-    for (int i = 0; i < kWarmUp + kBatches; ++i) {
+    for (int i = 0; i < kWarmUp + kSamples; ++i) {
       if (!loop) lay_out();
-      XNIC_ASSIGN(const double one, batch());
-      if (i >= kWarmUp) samples.push_back(one / kBatchPackets);
+      XNIC_ASSIGN(const double one, batches(at_once));
+      if (i >= kWarmUp) samples.push_back(one / (at_once * double{kBatchPackets}));
     }
-    return median(samples);
+    return {};
   }
   uint32_t verdict() const { return verdicts_[0].code; }
 
@@ -202,7 +205,8 @@ class Bench {
                  {"program_ratio", 6, 2, "x"},
                  {"reach", 6, 2},
                  {"holds", 5},
-                 {"method", 6}}) {}
+                 {"method", 6},
+                 {"note", 20}}) {}
   Result<void> run();
   const Report& report() const { return report_; }
 
@@ -211,6 +215,7 @@ class Bench {
   Result<Pair> measure(const Subject& subject);
   Result<void> programs();
   Result<void> installed();
+  Result<void> add_micro(const std::string& name, int (*function)(MicroContext*), const Subject& udp);
   Result<void> micro();
   Result<void> loading();
   struct Ratios {
@@ -249,22 +254,31 @@ Result<Pair> Bench::measure(const Subject& subject) {
   XNIC_ASSIGN(const Subject empty, ours("pass"));
   NativeSide loop(empty.packet);
   XNIC_TRY(loop.load(empty.program()));
-  XNIC_ASSIGN(pair.native_ns, native.ns(pair.loop));
-  XNIC_ASSIGN(pair.native_loop_ns, loop.ns(pair.loop));
-  if (!root_) return pair;
-  KernelSide kernel(subject.packet);
-  XNIC_TRY(kernel.load(subject.program()));
-  KernelSide harness(empty.packet);
-  XNIC_TRY(harness.load(empty.program()));
-  std::vector<double> samples, harness_samples;
-  for (int i = 0; i < (pair.loop ? kLoops : kSingles); ++i) {
-    XNIC_TRY(pair.loop ? kernel.looped(samples) : kernel.single(samples));
-    XNIC_TRY(pair.loop ? harness.looped(harness_samples) : harness.single(harness_samples));
+  std::vector<double> ours, our_loop, theirs, their_loop;
+  std::optional<KernelSide> kernel, harness;
+  if (root_) {
+    kernel.emplace(subject.packet);
+    XNIC_TRY(kernel->load(subject.program()));
+    harness.emplace(empty.packet);
+    XNIC_TRY(harness->load(empty.program()));
   }
-  pair.kernel_ns = median(samples) - median(harness_samples);
-  if (kernel.verdict() != native.verdict())
+  const auto add_kernel = [&](KernelSide& side, std::vector<double>& samples) {
+    return pair.loop ? side.looped(samples) : side.single(samples);
+  };
+  for (int round = 0; round < kRounds; ++round) {
+    XNIC_TRY(native.sample(pair.loop, ours));
+    XNIC_TRY(loop.sample(pair.loop, our_loop));
+    if (!root_) continue;
+    XNIC_TRY(add_kernel(*kernel, theirs));
+    XNIC_TRY(add_kernel(*harness, their_loop));
+  }
+  pair.native_ns = median(ours);
+  pair.native_loop_ns = median(our_loop);
+  if (!root_) return pair;
+  pair.kernel_ns = median(theirs) - median(their_loop);
+  if (kernel->verdict() != native.verdict())
     return make_error(ErrorKind::kBadInput, subject.name, "native code says {}, the kernel {}", native.verdict(),
-                      kernel.verdict());
+                      kernel->verdict());
   if (*pair.kernel_ns < kNoiseNs) pair.kernel_ns.reset();
   return pair;
 }
@@ -348,56 +362,97 @@ Result<void> Bench::installed() {
   return {};
 }
 
-// The host's function over the packets, as the engine's loop does it.
-double host_ns(int (*function)(MicroContext*), const exec::packet::Packet& packet) {
-  std::vector<exec::packet::Packet> packets(kBatchPackets);
-  std::vector<exec::Verdict> verdicts(kBatchPackets);
-  const std::vector<uint8_t> frame = packet.bytes();
-  for (auto& one : packets) one.assign(frame);
-  std::vector<double> samples;
-  for (int batch = 0; batch < kWarmUp + kBatches; ++batch) {
-    const double start = now_ns();
-    for (size_t i = 0; i < kBatchPackets; ++i) {
-      MicroContext context{packets[i].data, packets[i].data_end};
-      verdicts[i].code = static_cast<uint32_t>(function(&context));
-    }
-    if (batch >= kWarmUp) samples.push_back((now_ns() - start) / kBatchPackets);
+// A peer's machine code over the packets, as the engine's loop does it. `call` runs one packet.
+template <class Call>
+class CodeSide {
+ public:
+  CodeSide(const exec::packet::Packet& packet, Call call)
+      : call_(std::move(call)), packets_(kBatchPackets), verdicts_(kBatchPackets) {
+    const std::vector<uint8_t> frame = packet.bytes();
+    for (auto& one : packets_) one.assign(frame);
   }
-  return median(samples);
+  void sample(std::vector<double>& samples) {
+    for (int i = 0; i < kWarmUp + kSamples; ++i) {
+      const double start = now_ns();
+      for (int batch = 0; batch < kBatchesAtOnce; ++batch)
+        for (size_t at = 0; at < kBatchPackets; ++at) verdicts_[at].code = static_cast<uint32_t>(call_(packets_[at]));
+      if (i >= kWarmUp) samples.push_back((now_ns() - start) / (kBatchesAtOnce * double{kBatchPackets}));
+    }
+  }
+  uint32_t verdict() const { return verdicts_[0].code; }
+
+ private:
+  Call call_;
+  std::vector<exec::packet::Packet> packets_;
+  std::vector<exec::Verdict> verdicts_;
+};
+
+// The map of a micro-program with the packet's flow in it, for our side and for the peers.
+void enter_flow(const Subject& subject) {
+  const auto* flows = subject.object.find_map("flows");
+  if (flows == nullptr) return;
+  micro_map = flows->map.get();
+  const uint8_t* ip = subject.packet.data + 14;
+  uint8_t key[16] = {};
+  std::copy(ip + 12, ip + 24, key);
+  key[12] = ip[9];
+  const uint64_t zero = 0;
+  micro_map->host_update(key, &zero, 0);
+}
+
+Result<void> Bench::add_micro(const std::string& name, int (*function)(MicroContext*), const Subject& udp) {
+  const std::string stem = (programs_.parent_path() / "bench" / name).string();
+  XNIC_ASSIGN(auto object, device::Object::load(device_, stem + ".o"));
+  Subject subject{name, std::move(object), exec::packet::Packet()};
+  subject.packet.assign(udp.packet.bytes());
+  enter_flow(subject);
+  NativeSide native(subject.packet);
+  XNIC_TRY(native.load(subject.program()));
+  CodeSide host(subject.packet, [function = function](const exec::packet::Packet& one) {
+    MicroContext context{one.data, one.data_end};
+    return function(&context);
+  });
+  const auto jitted = dpdk_function(stem + "_flat.o", [](uint64_t key, uint64_t, uint64_t, uint64_t, uint64_t) {
+    return reinterpret_cast<uint64_t>(micro_lookup(reinterpret_cast<const void*>(key)));
+  });
+  CodeSide dpdk(subject.packet,
+                [function = jitted.value_or(nullptr)](const exec::packet::Packet& one) { return function(one.data); });
+  std::vector<double> ours, limit, theirs;
+  for (int round = 0; round < kRounds; ++round) {
+    XNIC_TRY(native.sample(true, ours));
+    host.sample(limit);
+    if (jitted) dpdk.sample(theirs);
+  }
+  if (host.verdict() != native.verdict() || (jitted && dpdk.verdict() != native.verdict()))
+    return make_error(ErrorKind::kBadInput, name, "the peers' verdicts differ");
+  const auto row = [&](const char* peer, std::optional<double> value) {
+    ordered_json json = {
+        {"what", "micro " + name}, {"value", median(ours)}, {"unit", "ns"}, {"peer", peer}, {"method", "loop"}};
+    if (value) json["peer_value"] = *value;
+    return json;
+  };
+  constexpr double kLimitReach = 1.25, kDpdkReach = 1;
+  const double to_limit = median(ours) / median(limit);
+  add(row("C, clang -O2", median(limit)), to_limit, kLimitReach, to_limit <= kLimitReach);
+  if (!jitted) {
+    ordered_json missing = row("DPDK librte_bpf", std::nullopt);
+    missing["note"] = jitted.error().message();
+    add(std::move(missing), std::nullopt, kDpdkReach, std::nullopt);
+  } else {
+    const double ratio = median(theirs) / median(ours);
+    add(row("DPDK librte_bpf", median(theirs)), ratio, kDpdkReach, ratio >= kDpdkReach);
+  }
+  XNIC_ASSIGN(const Pair pair, measure(subject));
+  Ratios ignored;
+  add_ratio("micro " + name, pair, ignored);
+  return {};
 }
 
 Result<void> Bench::micro() {
-  constexpr double kReach = 1.25;
   const std::pair<const char*, int (*)(MicroContext*)> kMicro[] = {
       {"parse_drop", parse_drop}, {"parse_count", parse_count}, {"checksum", checksum}};
   XNIC_ASSIGN(const Subject udp, ours("xdp2"));
-  for (const auto& [name, function] : kMicro) {
-    XNIC_ASSIGN(auto object, device::Object::load(
-                                 device_, (programs_.parent_path() / "bench" / (std::string(name) + ".o")).string()));
-    Subject subject{name, std::move(object), exec::packet::Packet()};
-    subject.packet.assign(udp.packet.bytes());
-    if (const auto* flows = subject.object.find_map("flows")) {
-      micro_map = flows->map.get();
-      const uint8_t* ip = subject.packet.data + 14;
-      uint8_t key[16] = {};
-      std::copy(ip + 12, ip + 24, key);
-      key[12] = ip[9];
-      const uint64_t zero = 0;
-      micro_map->host_update(key, &zero, 0);
-    }
-    XNIC_ASSIGN(const Pair pair, measure(subject));
-    const double limit = host_ns(function, subject.packet);
-    ordered_json row = {{"what", "micro " + std::string(name)},
-                        {"value", pair.native_ns},
-                        {"unit", "ns"},
-                        {"peer", "C, clang -O2"},
-                        {"peer_value", limit},
-                        {"method", "loop"}};
-    const double ratio = pair.native_ns / limit;
-    add(std::move(row), ratio, kReach, ratio <= kReach);
-    Ratios ignored;
-    add_ratio("micro " + std::string(name), pair, ignored);
-  }
+  for (const auto& [name, function] : kMicro) XNIC_TRY(add_micro(name, function, udp));
   return {};
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that xnic is built and tested with, if any is missing. Quiet when there is nothing to do.
 # Without root it says which command an administrator has to run.
-# usage: bootstrap.sh [peers]    peers: also what bench-datapath is measured beside (DPDK)
+# usage: bootstrap.sh [peers]    peers: also what bench-native and bench-datapath are measured beside (DPDK)
 set -eu
 packages="make cmake ninja-build g++ pkg-config ccache clang-19 clang-tidy-19 clang-format-19 llvm-19 llvm-19-dev libclang-rt-19-dev
   libbpf-dev libelf-dev zlib1g-dev libpcap-dev libexpected-dev libcli11-dev libfmt-dev nlohmann-json3-dev libgtest-dev

@@ -8,7 +8,11 @@ ENTRY(checksum)(context* ctx) {
   if (data + ETH_HLEN + 50 > end) return XDP_PASS;
   __u16* words = (void*)(data + ETH_HLEN);
   __u32 sum = 0;
+#ifdef MICRO_FLAT
+#pragma clang loop unroll(full)
+#else
 #pragma clang loop unroll(disable) vectorize(disable)
+#endif
   for (int i = 0; i < 25; ++i) sum += words[i];
   sum = (sum & 0xffff) + (sum >> 16);
   sum = (sum & 0xffff) + (sum >> 16);

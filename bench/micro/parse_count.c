@@ -8,7 +8,7 @@ struct flow {
   __u32 protocol;
 };
 
-#ifdef __bpf__
+#if defined(__bpf__) && !defined(MICRO_FLAT)
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 65536);

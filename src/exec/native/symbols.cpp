@@ -91,26 +91,15 @@ void describe_redirect(Map& map, MapUse& use) {
   const arch::ebpf::MapSpec& spec = map.spec();
   const Known kind = constant(static_cast<uint64_t>(helpers::inlined::redirect_kind(spec.type)));
   if (spec.type == arch::ebpf::kMapDevmapHash) {
+    use.special[kLookup] = {"xnic_map_lookup", 1, {{Known::Kind::kMap, 0}}};
     use.special[kRedirectMap] = {"xnic_redirect_map", 2, {{Known::Kind::kMap, 0}, kind, address(kDeviceId)}};
     return;
   }
   const uint64_t shift = spec.type == arch::ebpf::kMapXskmap ? 32 : 0;  // {value, present} and {target, program}
+  use.special[kLookup] = {"xnic_slot_lookup", 1, {address(kSlab), constant(spec.max_entries), constant(shift)}};
   use.special[kRedirectMap] = {"xnic_redirect_array",
                                2,
                                {address(kSlab), constant(spec.max_entries), constant(shift), kind, address(kDeviceId)}};
-}
-
-// Types whose look-up gives a value, and nothing else happens; maps of maps are not among them.
-bool holds_plain_values(arch::ebpf::MapType type) {
-  switch (type) {
-    case arch::ebpf::kMapDevmap:
-    case arch::ebpf::kMapDevmapHash:
-    case arch::ebpf::kMapCpumap:
-    case arch::ebpf::kMapXskmap:
-      return true;
-    default:
-      return false;
-  }
 }
 
 MapUse describe(Map& map) {
@@ -118,7 +107,6 @@ MapUse describe(Map& map) {
   const arch::ebpf::MapType type = map.spec().type;
   use.special[kUpdate] = {"xnic_map_update", 3, {{Known::Kind::kMap, 0}}};
   use.special[kErase] = {"xnic_map_erase", 1, {{Known::Kind::kMap, 0}}};
-  if (holds_plain_values(type)) use.special[kLookup] = {"xnic_map_lookup", 1, {{Known::Kind::kMap, 0}}};
   if (helpers::inlined::redirect_kind(type) != RedirectKind::kNone) describe_redirect(map, use);
   switch (type) {
     case arch::ebpf::kMapArray:

@@ -71,6 +71,15 @@ void make_callbacks(Unit& unit) {
   }
 }
 
+// Short programs become part of the loop over packets, where a call would be much of their time; of long ones that
+// would only be a second copy to compile.
+void inline_short_program(Unit& unit) {
+  constexpr size_t kShortSlots = 256;
+  if (unit.request.program->insns.size() > kShortSlots) return;
+  unit.functions.at(0)->addFnAttr(llvm::Attribute::AlwaysInline);
+  unit.module->getFunction(kProgramName)->addFnAttr(llvm::Attribute::AlwaysInline);
+}
+
 base::Result<void> build(Unit& unit) {
   XNIC_TRY(make_machine(unit));
   const auto subprograms = subprograms_of(*unit.request.program);
@@ -78,6 +87,7 @@ base::Result<void> build(Unit& unit) {
   for (const auto& [first, end] : subprograms) XNIC_TRY(Lowering(unit, unit.functions.at(first), first, end).run());
   make_program(unit);
   make_callbacks(unit);
+  inline_short_program(unit);
   new llvm::GlobalVariable(*unit.module, llvm::Type::getInt32Ty(unit.context), true, llvm::GlobalValue::ExternalLinkage,
                            llvm::ConstantInt::get(llvm::Type::getInt32Ty(unit.context), unit.needs), kNeedsName);
   std::string problem;

@@ -24,6 +24,15 @@ T* pointer(uint64_t value) {
   return reinterpret_cast<T*>(value);
 }
 uint64_t number(const void* at) { return reinterpret_cast<uint64_t>(at); }
+// An address inside a map. The program's own check for null then folds into the look-up's.
+uint64_t not_null(uint64_t address) {
+  __builtin_assume(address != 0);
+  return address;
+}
+// `shift` is where the half of a slot stands that says whether the entry exists.
+bool slot_present(uint64_t slots, uint64_t index, uint64_t shift) {
+  return static_cast<uint32_t>(__atomic_load_n(pointer<uint64_t>(slots) + index, __ATOMIC_RELAXED) >> shift) != 0;
+}
 maps::Map& map_at(uint64_t value) { return *pointer<maps::Map>(value); }
 
 HashTable::Parts hash_parts(uint64_t slab, uint64_t buckets, uint64_t mask, uint64_t key_size, uint64_t seed) {
@@ -33,56 +42,77 @@ HashTable::Parts hash_parts(uint64_t slab, uint64_t buckets, uint64_t mask, uint
 
 }  // namespace
 
-extern "C" {
-
 // The program and what it needs (arch::native::Needs); made with this file's code.
-uint64_t xnic_program(Run* run, Packet* packet);
-extern const uint32_t xnic_needs;
+extern "C" uint64_t xnic_program(Run* run, Packet* packet);
+extern "C" const uint32_t xnic_needs;
 
-void xnic_batch(Run* run, Packet* packets, uint64_t count, Verdict* verdicts) {
+namespace {
+
+// Actions are counted in the bytes of one word, which stays in a register: counters in memory would each wait for their
+// own last store.
+constexpr uint64_t kCountedAtOnce = 255;
+
+[[gnu::noinline]] uint64_t fragment_bytes(const Packet* packet) {
   uint64_t bytes = 0;
-  uint64_t actions[5] = {};
-  for (uint64_t i = 0; i < count; ++i) {
-    Packet* packet = packets + i;
-    if (i + 2 < count) __builtin_prefetch(packets[i + 2].data);
+  for (const Packet::Fragment& fragment : packet->fragments) bytes += fragment.size;
+  return bytes;
+}
+
+// Pre: packet < end, at most kCountedAtOnce packets.
+[[gnu::noinline]] void run_some(Run* run, Packet* packet, Packet* const end, Verdict* verdict) {
+  uint64_t bytes = 0, actions = 0;
+  for (; packet != end; ++packet, ++verdict) {
+    const Packet* const ahead = packet + 2 < end ? packet + 2 : packet;
+    __builtin_prefetch(ahead->data);
     run->packet = packet;
     bytes += static_cast<uint64_t>(packet->data_end - packet->data);
-    for (const Packet::Fragment& fragment : packet->fragments) bytes += fragment.size;
+    if (!packet->fragments.empty()) [[unlikely]]
+      bytes += fragment_bytes(packet);
     if (xnic_needs & xnic::arch::native::kNeedsRedirect) run->redirect = {};
     if (xnic_needs & xnic::arch::native::kNeedsTailCalls) run->tail_calls = 0;
     if (xnic_needs & xnic::arch::native::kNeedsKeeping) {
       if (!run->held_maps.empty()) xnic_settle(run);
       run->lent.clear();
     }
-    Verdict& verdict = verdicts[i];
     const auto code = static_cast<uint32_t>(xnic_program(run, packet));
-    verdict.code = code;
-    verdict.redirect = {};
+    __builtin_memset(static_cast<void*>(verdict), 0, sizeof *verdict);  // two stores, whatever its fields
+    verdict->code = code;
     if ((xnic_needs & xnic::arch::native::kNeedsRedirect) && code == xnic::arch::ebpf::kXdpRedirect) {
       // Field by field, as they were written a moment ago: a wider load would have to wait for all of them.
-      verdict.redirect.kind = run->redirect.kind;
-      verdict.redirect.target = run->redirect.target;
-      verdict.redirect.map_id = run->redirect.map_id;
-      verdict.redirect.flags = run->redirect.flags;
+      verdict->redirect.kind = run->redirect.kind;
+      verdict->redirect.target = run->redirect.target;
+      verdict->redirect.map_id = run->redirect.map_id;
+      verdict->redirect.flags = run->redirect.flags;
     }
-    ++actions[code <= xnic::arch::ebpf::kXdpRedirect ? code : xnic::arch::ebpf::kXdpAborted];
+    actions += uint64_t{1} << 8 * (code <= xnic::arch::ebpf::kXdpRedirect ? code : xnic::arch::ebpf::kXdpAborted);
   }
   run->bytes += bytes;
-  for (int i = 0; i < 5; ++i) run->actions[i] += actions[i];
+  for (int i = 0; i < 5; ++i) run->actions[i] += actions >> 8 * i & 0xff;
+}
+
+}  // namespace
+
+extern "C" {
+
+void xnic_batch(Run* run, Packet* packets, uint64_t count, Verdict* verdicts) {
+  for (uint64_t done = 0; done < count; done += kCountedAtOnce) {
+    const uint64_t left = count - done;
+    run_some(run, packets + done, packets + done + (left < kCountedAtOnce ? left : kCountedAtOnce), verdicts + done);
+  }
 }
 
 // Maps.
 
 uint64_t xnic_array_lookup(Run*, uint64_t key, uint64_t values, uint64_t stride, uint64_t entries) {
   const uint32_t index = xnic::base::load<uint32_t>(pointer<void>(key));
-  return index < entries ? values + index * stride : 0;
+  return index < entries ? not_null(values + index * stride) : 0;
 }
 
 uint64_t xnic_percpu_array_lookup(Run* run, uint64_t key, uint64_t values, uint64_t stride, uint64_t entries,
                                   uint64_t cpu_stride, uint64_t cpus) {
   const uint32_t index = xnic::base::load<uint32_t>(pointer<void>(key));
   const uint32_t cpu = run->run->cpu;
-  return index < entries && cpu < cpus ? values + cpu * cpu_stride + index * stride : 0;
+  return index < entries && cpu < cpus ? not_null(values + cpu * cpu_stride + index * stride) : 0;
 }
 
 // `stamps`: of an LRU map, else 0.
@@ -94,7 +124,7 @@ uint64_t xnic_hash_lookup(Run* run, uint64_t key, uint64_t map, uint64_t slab, u
     return number(map_at(map).lookup(pointer<void>(key), run->run->cpu));
   if (element == nullptr) return 0;
   if (stamps != 0) pointer<maps::LruStamps>(stamps)->mark(element);
-  return number(element) + value_offset;
+  return not_null(number(element) + value_offset);
 }
 
 uint64_t xnic_percpu_hash_lookup(Run* run, uint64_t key, uint64_t map, uint64_t slab, uint64_t buckets, uint64_t mask,
@@ -108,7 +138,7 @@ uint64_t xnic_percpu_hash_lookup(Run* run, uint64_t key, uint64_t map, uint64_t 
     return number(map_at(map).lookup(pointer<void>(key), cpu));
   if (element == nullptr) return 0;
   if (stamps != 0) pointer<maps::LruStamps>(stamps)->mark(element);
-  return values + cpu * cpu_stride + element->index * stride;
+  return not_null(values + cpu * cpu_stride + element->index * stride);
 }
 
 uint64_t xnic_lpm_lookup(Run* run, uint64_t key, uint64_t map, uint64_t nodes, uint64_t root, uint64_t version,
@@ -121,6 +151,12 @@ uint64_t xnic_lpm_lookup(Run* run, uint64_t key, uint64_t map, uint64_t nodes, u
   if (busy) [[unlikely]]
     return number(map_at(map).lookup(pointer<void>(key), run->run->cpu));
   return number(found);
+}
+
+// Devmaps, cpumaps and xskmaps are arrays of words.
+uint64_t xnic_slot_lookup(Run*, uint64_t key, uint64_t slots, uint64_t entries, uint64_t shift) {
+  const uint32_t index = xnic::base::load<uint32_t>(pointer<void>(key));
+  return index < entries && slot_present(slots, index, shift) ? not_null(slots + index * sizeof(uint64_t)) : 0;
 }
 
 // Any other map that holds values: without the helper's way around.
@@ -141,16 +177,11 @@ uint64_t xnic_redirect_map(Run* run, uint64_t index, uint64_t flags, uint64_t ma
       [&](uint32_t key) { return map_at(map).lookup(&key, run->run->cpu) != nullptr; },
       [&] { return static_cast<uint32_t>(id); });
 }
-// Devmap, cpumap and xskmap arrays: `shift` is where the word stands in a slot that says whether the entry exists.
 uint64_t xnic_redirect_array(Run* run, uint64_t index, uint64_t flags, uint64_t slots, uint64_t entries, uint64_t shift,
                              uint64_t kind, uint64_t id) {
   return helpers::inlined::redirect_map(
       *run, static_cast<RedirectKind>(kind), index, flags,
-      [&](uint32_t key) {
-        if (key >= entries) return false;
-        const uint64_t slot = __atomic_load_n(pointer<uint64_t>(slots) + key, __ATOMIC_RELAXED);
-        return static_cast<uint32_t>(slot >> shift) != 0;
-      },
+      [&](uint32_t key) { return key < entries && slot_present(slots, key, shift); },
       [&] { return static_cast<uint32_t>(id); });
 }
 
