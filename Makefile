@@ -61,6 +61,11 @@ soak-datapath: PRESET = release
 soak-datapath: build
 	build/release/bin/soak_datapath build/release/programs --seconds $(SOAK_SECONDS) $(ARGS)
 
+## test-traffic: hosts in namespaces through the card at length, every engine and way of the ports (needs root)
+.PHONY: test-traffic
+test-traffic: build
+	XNIC_TRAFFIC=long $(BUILD)/bin/traffic
+
 ## test-corpus: other people's XDP programs (Debian packages): taken or refused as the kernel does, and equal on packets
 test-corpus: build
 	tests/corpus/build.sh

@@ -6,7 +6,7 @@ set -eu
 packages="make cmake ninja-build g++ pkg-config ccache clang-19 clang-tidy-19 clang-format-19 llvm-19 llvm-19-dev libclang-rt-19-dev
   libbpf-dev libelf-dev zlib1g-dev libpcap-dev libexpected-dev libcli11-dev libfmt-dev nlohmann-json3-dev libgtest-dev
   libgmock-dev linux-libc-dev libc6-dev bpftool iproute2 xdp-tools libxdp-dev libz3-dev libspdlog-dev libtomlplusplus-dev
-  libseccomp-dev libcap-ng-dev prometheus-cpp-dev iputils-ping git xz-utils python3"
+  libseccomp-dev libcap-ng-dev prometheus-cpp-dev iputils-ping iperf3 curl git xz-utils python3"
 [ "${1-}" != peers ] || packages="$packages dpdk dpdk-dev librte-net-memif23 librte-net-af-xdp23 librte-mempool-ring23"
 missing=""
 for package in $packages; do

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two hosts in namespaces talk through the card's af_xdp ports; needs root.
+#include "daemon/network.hpp"
+
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
-
-#include <thread>
-
-#include "daemon/daemon.hpp"
 
 namespace xnic::tests::daemon {
 namespace {
@@ -16,56 +12,8 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-class Network : public testing::Test {
- protected:
-  void SetUp() override {
-    bool may = geteuid() == 0;
-    std::thread([&] { may = may && unshare(CLONE_NEWNET) == 0; }).join();  // root in a container may not
-    if (!may) GTEST_SKIP() << "needs root and the right to make network namespaces";
-    const cli::Finished up = cli::run({"testnet", "up", "--net", net_});
-    ASSERT_EQ(up.exit_code, 0) << up.err;
-  }
-  void TearDown() override {
-    if (!IsSkipped()) cli::run({"testnet", "down", "--net", net_});
-  }
-  std::vector<std::string> on(const std::string& host) const { return {"testnet", "exec", "--net", net_, host}; }
-  cli::Finished run_on(const std::string& host, const std::vector<std::string>& command) const {
-    std::vector<std::string> all = on(host);
-    all.insert(all.end(), command.begin(), command.end());
-    return cli::run(all);
-  }
-  // The commands of the card have to run beside the card.
-  cli::Finished up(Daemon& daemon) const {
-    std::vector<std::string> in = on("card");
-    in.push_back(XNIC_PROGRAM);
-    return daemon.up(in);
-  }
-  cli::Finished ping(int count) const {
-    return run_on("h1", {"ping", "-q", "-i", "0.02", "-W", "2", "-c", std::to_string(count), "10.77.0.2"});
-  }
-  // Each port sends what it receives out of the other.
-  static std::string ports() {
-    std::string text;
-    for (int i = 1; i <= 2; ++i)
-      text += fmt::format(
-          "[[port]]\nname = \"h{0}\"\nkind = \"af_xdp\"\ninterface = \"h{0}\"\nentries = 128\nifindex = {1}\nprogram = "
-          "\"@/to{2}.o\"\n"
-          "maps = {{ \".rodata\" = \"@/to{2}.json\" }}\n",
-          i, 9 + i, 12 - i);
-    return text;
-  }
-  static void write_programs(const Daemon& daemon) {
-    for (const int target : {10, 11}) {
-      cli::write_file(daemon.path(fmt::format("to{}.o", target)), cli::read_file(program("redirect")));
-      cli::write_file(daemon.path(fmt::format("to{}.json", target)),
-                      fmt::format("[{{\"target_ifindex\": {}}}]", target));
-    }
-  }
-  const std::string net_ = "xd" + std::to_string(getpid() % 10000);
-};
-
 TEST_F(Network, HostsTalkThroughTheCardAndItComesBackAfterKill9) {
-  Daemon daemon(ports(), "metrics = \"127.0.0.1:0\"\n");
+  Daemon daemon(forwarding_ports(), "metrics = \"127.0.0.1:0\"\n");
   write_programs(daemon);
   const cli::Finished started = up(daemon);
   ASSERT_EQ(started.exit_code, 0) << started.err;
@@ -86,7 +34,7 @@ TEST_F(Network, HostsTalkThroughTheCardAndItComesBackAfterKill9) {
 }
 
 TEST_F(Network, AnInterfaceThatGoesTakesItsPortDownAndNothingElse) {
-  Daemon daemon(ports(), "frames = 8192\n");  // more memory than a process may usually lock
+  Daemon daemon(forwarding_ports(), "frames = 8192\n");  // more memory than a process may usually lock
   write_programs(daemon);
   const cli::Finished started = up(daemon);
   ASSERT_EQ(started.exit_code, 0) << started.err;
