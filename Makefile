@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs docs-hxdp run test test-hxdp test-native test-prove test-changepoint demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs docs-hxdp run test test-hxdp test-native test-prove test-changepoint test-link demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
@@ -47,6 +47,12 @@ PROVE_UNDECIDED = $(foreach v,v1 v2 v3 v4,$(v)/katran_lb $(v)/syncookie $(v)/cha
 test-prove: build
 	$(BUILD)/bin/prove_programs --timeout $(PROVE_SECONDS)000 $(PROVE_UNDECIDED:%=--undecided %) \
 	  $(foreach v,v1 v2 v3 v4,$(sort $(wildcard $(BUILD)/programs/$(v)/*.bpf.o)))
+
+## test-link: 10^8 messages each way through the TCP offload's link, and 10^7 behind faults (LINK_MESSAGES a setting)
+LINK_MESSAGES ?= 100000000
+test-link: build
+	$(BUILD)/bin/link_campaign --messages $(LINK_MESSAGES)
+	$(BUILD)/bin/link_campaign --messages $$(($(LINK_MESSAGES) / 10)) --drop 20 --duplicate 20 --reorder 20 --corrupt 20 --stall 10
 
 ## test-changepoint: 10,000 streams of 2,000 samples, in order and then lossy on four queues, against the plain computation
 test-changepoint: build
