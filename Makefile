@@ -84,7 +84,7 @@ test-asan:
 
 ## bench: all benchmarks; bench-NAME: one. Tables, and the same rows in build/bench/NAME.json (docs/benchmarks.md).
 ##   ARGS: options of the benchmark, as in make bench-hxdp ARGS="--cpu v3 --no-proof"
-BENCHES = changepoint datapath engines hxdp native sim
+BENCHES = changepoint datapath engines hxdp native offload sim
 bench: $(BENCHES:%=bench-%)
 
 bench-datapath bench-native: peers

@@ -81,7 +81,8 @@ class Stack {
   virtual void set_cookie(SocketId socket, void* cookie) = 0;
   virtual int bind(SocketId socket, const sockaddr* address, socklen_t size) = 0;
   virtual int listen(SocketId socket, int backlog) = 0;
-  // The SocketId of the next connection, or EAGAIN. `address` and `size` as accept(2): may be null, may be too short.
+  // The SocketId of the next connection, or EAGAIN. What has come for it before is no event any more: look at ready().
+  // `address` and `size` as accept(2): may be null, may be too short.
   virtual int64_t accept(SocketId socket, sockaddr* address, socklen_t* size) = 0;
   // EINPROGRESS, then POLLOUT and SO_ERROR tell; as connect(2) of a non-blocking socket, EALREADY and EISCONN included.
   virtual int connect(SocketId socket, const sockaddr* address, socklen_t size) = 0;

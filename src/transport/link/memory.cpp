@@ -2,6 +2,8 @@
 // A descriptor that the other side filled in is checked before its frame is touched; one that lies ends the link.
 #include "transport/link/memory.hpp"
 
+#include <utility>
+
 #include "nic/port/memory_listener.hpp"
 
 namespace xnic::transport::link {
@@ -34,7 +36,9 @@ base::Result<std::unique_ptr<MemoryLink>> MemoryLink::map(const Fd& memfd, Fd be
   return std::unique_ptr<MemoryLink>(new MemoryLink(std::move(region), port::Side::kPeer, std::move(bell)));
 }
 
+// A sleeper is woken for frames alone: two sides that both had nothing would else wake each other for ever.
 uint32_t MemoryLink::flush() {
+  if (!std::exchange(submitted_, false)) return 0;
   if (!channel_.out.must_wake()) return 0;
   channel_.ring_bell();
   return 1;

@@ -34,6 +34,7 @@ class MemoryLink final : public Link {
   void submit(uint32_t size) override {
     channel_.out.put({size, 0});
     channel_.out.publish();
+    submitted_ = true;
   }
   uint32_t flush() override;
   base::Bytes receive() override;
@@ -53,6 +54,7 @@ class MemoryLink final : public Link {
   nic::port::memory::Channel channel_;
   const uint32_t stride_;
   uint32_t taken_ = 0;  // frames received and not released
+  bool submitted_ = false;  // since the last flush()
   bool down_ = false;
 };
 

@@ -205,6 +205,21 @@ INSTANTIATE_TEST_SUITE_P(
                       Kind{"all", true, {.drop = 50, .duplicate = 50, .reorder = 50, .corrupt = 50, .stall = 50}}),
     [](const auto& info) { return std::string(info.param.name); });
 
+TEST(MessengerRules, ASleeperIsNotWokenForNothing) {
+  base::SystemClock clock;
+  auto made = MemoryLink::make({.entries = 16, .frame_bytes = 2048});
+  ASSERT_TRUE(made.has_value());
+  auto mapped = MemoryLink::map(made->memfd, std::move(made->bell));
+  ASSERT_TRUE(mapped.has_value());
+  Messenger a(std::move(made->link), 1, clock), b(std::move(*mapped), 1, clock);
+  ASSERT_TRUE(b.prepare_sleep());
+  for (int i = 0; i < 3; ++i) a.flush();
+  EXPECT_EQ(a.counters().doorbells, 0u);
+  a.send(Type::kKeepAlive, 0);
+  a.flush();
+  EXPECT_EQ(a.counters().doorbells, 1u);
+}
+
 TEST(MessengerRules, AFrameOfAnotherSessionEndsALosslessLink) {
   base::SystemClock clock;
   auto made = MemoryLink::make({.entries = 16, .frame_bytes = 2048});

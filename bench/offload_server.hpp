@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The servers of bench_offload over the offload's host library; the same work as offload_world.hpp's of kernel TCP.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "offload_world.hpp"
+
+namespace xnic::bench {
+
+ServerResult offload_echo(const std::string& agent, uint16_t port, const std::atomic<bool>& measure,
+                          const std::atomic<bool>& stop);
+ServerResult offload_send(const std::string& agent, uint16_t port, const std::atomic<bool>& measure,
+                          const std::atomic<bool>& stop);
+
+struct IdleResult {
+  int connections = 0;
+  double bytes_each = 0;  // of the host process's memory
+};
+// Accepts `wanted` connections and counts what they cost.
+IdleResult offload_idle(const std::string& agent, uint16_t port, int wanted);
+
+}  // namespace xnic::bench
