@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs docs-hxdp run test test-hxdp test-native test-prove test-changepoint test-link demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: docs docs-hxdp run test test-hxdp test-nfp test-native test-prove test-changepoint test-link demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
@@ -40,6 +40,11 @@ HXDP_PACKETS ?= 100000
 test-hxdp: build
 	$(BUILD)/bin/hxdp_diff --programs tests/programs $(BUILD)/programs --installed --all --packets $(HXDP_PACKETS)
 	$(BUILD)/bin/hxdp_diff --random 5000 --random-settings 8 --all
+
+## test-nfp: the NFP compiler and card against the interpreter at length: each pass off in turn, the driver's alone, none
+NFP_PROGRAMS ?= 5000
+test-nfp: build
+	$(BUILD)/bin/nfp_diff --programs $(NFP_PROGRAMS) --packets 108 --each --seed $(SEED)
 
 ## test-prove: every program at every cpu version: proved, or which region is not decided, and how long; fails when one is refuted or newly undecided
 PROVE_SECONDS ?= 60

@@ -2,9 +2,11 @@
 // The NFP card and the interpreter on random programs and packets: verdicts, bytes and maps are equal.
 //
 //   nfp_diff [--programs N] [--packets M] [--seed S] [--only I] [--statements K] [--generator card|diff]
+//            [--off PASS]... [--each]
 //
 // Programs of `card` are written within the card's rules; those of `diff` are tests/diff's, of which the few are run
-// that the offload verifier takes. Program I of a seed depends on both alone.
+// that the offload verifier takes. Program I of a seed depends on both alone. With --each the packets are shared out to
+// compilations with all passes, with each left out in turn, with the driver's alone and with none.
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
@@ -35,7 +37,31 @@ struct Arguments {
   std::optional<uint64_t> only;
   unsigned statements = 24;
   std::string generator = "card";
+  std::vector<std::string> off;
+  bool each = false;
 };
+
+using compile::target::nfp::PassSet;
+
+struct Setting {
+  std::string name;
+  PassSet passes;
+};
+
+std::vector<Setting> settings_of(const Arguments& arguments) {
+  using compile::target::nfp::kPasses;
+  PassSet passes = PassSet::all();
+  for (const std::string& name : arguments.off) passes.put(*compile::target::nfp::find_pass(name), false);
+  std::vector<Setting> settings = {{"", passes}};
+  if (!arguments.each) return settings;
+  for (const auto& pass : kPasses) {
+    settings.push_back({fmt::format(" without {}", pass.name), PassSet::all()});
+    settings.back().passes.put(*compile::target::nfp::find_pass(pass.name), false);
+  }
+  settings.push_back({" with the driver's passes", PassSet::driver()});
+  settings.push_back({" without passes", PassSet::none()});
+  return settings;
+}
 
 struct Totals {
   uint64_t programs = 0, rejected = 0, refused = 0, packets = 0, different = 0;
@@ -123,7 +149,9 @@ void one(const Arguments& arguments, uint64_t number, Totals& totals) {
   }
   if (arguments.only) {
     const auto outcome = compile::verify::verify(*program, NothingFrozen());
-    const auto image = compile::target::nfp::compile(*program, outcome.facts);
+    compile::target::nfp::CompileOptions options;
+    options.passes = settings_of(arguments).front().passes;
+    const auto image = compile::target::nfp::compile(*program, outcome.facts, options);
     fmt::print("{}\n", image ? arch::nfp::listing(*image) : image.error().message());
   }
   base::Rng rng(seed);
@@ -137,15 +165,23 @@ void one(const Arguments& arguments, uint64_t number, Totals& totals) {
       packet.frame.push_back(static_cast<uint8_t>(rng.next()));
     packets.push_back(std::move(packet));
   }
-  const Comparison result = compare(program, packets, contents_seed, "nfp");
-  totals.packets += result.packets;
-  if (result.difference.empty()) return;
-  ++totals.different;
-  fmt::print("program {} of seed {}: {}\n", number, arguments.seed, result.difference);
+  const std::vector<Setting> settings = settings_of(arguments);
+  for (size_t i = 0; i < settings.size(); ++i) {
+    std::vector<RandomPacket> share;
+    for (size_t j = i; j < packets.size(); j += settings.size()) share.push_back(packets[j]);
+    compile::target::nfp::CompileOptions options;
+    options.passes = settings[i].passes;
+    device::install_nfp(options);
+    const Comparison result = compare(program, share, contents_seed, "nfp");
+    totals.packets += result.packets;
+    if (result.difference.empty()) continue;
+    ++totals.different;
+    fmt::print("program {} of seed {}{}: {}\n", number, arguments.seed, settings[i].name, result.difference);
+    return;
+  }
 }
 
 int run(const Arguments& arguments) {
-  device::install_nfp();
   Totals totals;
   const uint64_t first = arguments.only.value_or(0);
   const uint64_t end = arguments.only ? first + 1 : arguments.programs;
@@ -173,6 +209,10 @@ int main(int argc, char** argv) {
   app.add_option("--generator", arguments.generator, "Who writes the programs")
       ->check(CLI::IsMember({"card", "diff"}))
       ->capture_default_str();
+  std::vector<std::string> names;
+  for (const auto& pass : xnic::compile::target::nfp::kPasses) names.emplace_back(pass.name);
+  app.add_option("--off", arguments.off, "A pass of the compiler to leave out")->check(CLI::IsMember(names));
+  app.add_flag("--each", arguments.each, "Also with each pass left out in turn, the driver's alone, none");
   CLI11_PARSE(app, argc, argv);
   return xnic::tests::run(arguments);
 }

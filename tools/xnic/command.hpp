@@ -73,8 +73,9 @@ struct CompileOptions {
   uint64_t schedule_nodes = 100'000;   // of an exact search, for each region and number of rows
   std::string prove = "off";           // off, regions, full
   std::vector<std::string> card;
-  std::string firmware = "ebpf";  // of the nfp target
-  uint32_t mtu = 1500;            // of the port, for the nfp target
+  std::string firmware = "ebpf";     // of the nfp target
+  uint32_t mtu = 1500;               // of the port, for the nfp target
+  std::vector<std::string> nfp_off;  // passes that the nfp target leaves out
 };
 int compile(const CompileOptions& options);
 // compile_nfp.cpp: the same for the nfp target, and the words of such a file as text.

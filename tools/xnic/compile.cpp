@@ -125,6 +125,8 @@ ordered_json summary_json(const device::ProgramReport& report, const arch::hxdp:
 }
 
 base::Result<int> compile_object(const CompileOptions& options) {
+  if (!options.nfp_off.empty())
+    return base::make_error(base::ErrorKind::kBadInput, "--no-pass", "is for the nfp card; hxdp has --card off=PASS");
   XNIC_ASSIGN(CardSettings settings, parse_card(options.card));
   if (options.schedule == "exact") settings.compile.exact_nodes = options.schedule_nodes;
   device::Device device;

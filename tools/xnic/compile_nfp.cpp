@@ -70,11 +70,13 @@ base::Result<int> compile_for_nfp(const CompileOptions& options) {
   if (!options.output.empty() && reports.size() != 1)
     return base::make_error(base::ErrorKind::kBadInput, options.object,
                             "has {} programs: choose one with --program, an image holds one", reports.size());
-  const compile::target::nfp::CompileOptions card{arch::nfp::find_firmware(options.firmware), options.mtu};
+  namespace nfp = compile::target::nfp;
+  nfp::CompileOptions card{arch::nfp::find_firmware(options.firmware), options.mtu};
+  for (const std::string& pass : options.nfp_off) card.passes.put(*nfp::find_pass(pass), false);
   ordered_json list = ordered_json::array();
   for (const device::ProgramReport& report : reports) {
     if (!report.accepted) return base::Unexpected(*report.error);
-    XNIC_ASSIGN(arch::nfp::Image image, compile::target::nfp::compile(*report.program, *report.facts, card));
+    XNIC_ASSIGN(arch::nfp::Image image, nfp::compile(*report.program, *report.facts, card));
     image.program = report.name;
     if (!options.json) {
       fmt::print("{}: {} instructions, {} NFP instructions, {} bytes of stack\n", report.name, image.source_insns,

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "arch/nfp/card.hpp"
+#include "compile/target/nfp/passes.hpp"
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
 #include "xnic/daemon.hpp"
@@ -151,6 +152,12 @@ void add_card_commands(CLI::App& app, CompileOptions& compile, ExplainOptions& e
   command->add_option("--mtu", compile.mtu, "MTU of the port, for the nfp card")
       ->capture_default_str()
       ->check(CLI::Range(68, 9216));
+  std::vector<std::string> passes;
+  for (const auto& pass : compile::target::nfp::kPasses) passes.emplace_back(pass.name);
+  command
+      ->add_option("--no-pass", compile.nfp_off,
+                   fmt::format("Passes that the nfp target leaves out: {}", fmt::join(passes, ", ")))
+      ->check(CLI::IsMember(passes));
   command->add_option("-o,--out", compile.output, "Image file; of the nfp card the words as bpftool dumps them");
   command->add_flag("--listing", compile.listing, "Print rows and lanes with the source lines beside them");
   command

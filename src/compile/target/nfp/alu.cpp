@@ -60,7 +60,7 @@ Reciprocal reciprocal_of(uint32_t divisor) {
 // upper_live speaks of the state before an instruction: what is read later is what the next one sees.
 bool Lowering::upper_needed(Reg reg) const {
   const Slot next = slot_ + 1;
-  return next >= facts_.insns.size() || !facts_.insns[next].reached ||
+  return !passes_.has(Pass::kZeroExtension) || next >= facts_.insns.size() || !facts_.insns[next].reached ||
          (facts_.insns[next].upper_live >> index(reg) & 1) != 0;
 }
 
@@ -125,7 +125,8 @@ void Lowering::move(const Binary& insn) {
 
 // With constants that leave nothing to do, or that need no operand.
 void Lowering::alu_immediate(unsigned gpr, AluOp op, uint32_t value) {
-  const bool none = value == 0, all = value == ~uint32_t{0};
+  const bool shorter = passes_.has(Pass::kImmediateForms);
+  const bool none = shorter && value == 0, all = shorter && value == ~uint32_t{0};
   if ((op == AluOp::kAnd && all) || ((op == AluOp::kOr || op == AluOp::kXor) && none)) return;
   if (op == AluOp::kAnd && none) return code_.load(gpr_both(gpr), 0);
   if (op == AluOp::kOr && all) return code_.load(gpr_both(gpr), value);
@@ -157,7 +158,7 @@ void Lowering::add(const Binary& insn) {
                      gpr_b(high(*src)));
   }
   uint64_t value = sign_extended(std::get<Imm>(insn.src));
-  if (std::get<Imm>(insn.src) < 0) value = -value, minus = !minus;
+  if (passes_.has(Pass::kImmediateForms) && std::get<Imm>(insn.src) < 0) value = -value, minus = !minus;
   alu_immediate(low(insn.dst), minus ? AluOp::kSub : AluOp::kAdd, low_half(value));
   if (!wide) return clear_upper(insn.dst);
   alu_immediate(high(insn.dst), minus ? AluOp::kSubCarry : AluOp::kAddCarry, high_half(value));
@@ -196,7 +197,7 @@ void Lowering::multiply(const Binary& insn) {
     right = gpr_b(low(std::get<Reg>(insn.src)));
     most = fact(std::get<Reg>(insn.src)).range.umax;
   }
-  if (fact(insn.dst).range.umax <= 0xffff && most <= 0xffff) {
+  if (passes_.has(Pass::kMultiplyRange) && fact(insn.dst).range.umax <= 0xffff && most <= 0xffff) {
     constexpr MultiplyType kType = MultiplyType::k16x16;
     code_.emit(Multiply{MultiplyType::kStart, MultiplyStep::k1, None{}, left, right});
     code_.emit(Multiply{kType, MultiplyStep::k1, None{}, left, right});

@@ -19,7 +19,6 @@ namespace {
 constexpr unsigned kEthernetHeaderBytes = 14;
 constexpr unsigned kShortestFrameBytes = 60;
 constexpr uint32_t kInvalid = static_cast<uint32_t>(-22);  // -EINVAL
-constexpr unsigned kPointerDelay = 3;
 // The second argument, delta.
 constexpr unsigned kDelta = 4;
 

@@ -97,6 +97,8 @@ base::Result<void> Lowering::function_bodies() {
     first_word_[slot_] = code_.here();
     if (!facts_.insns[slot_].reached) continue;
     code_.set_slot(slot_);
+    if (const Copy* copy = copies_.at(slot_)) copy_bytes(*copy);
+    if (copies_.stands_for(slot_)) continue;
     function_ = static_cast<size_t>(&program_.subprogram_at(slot_) - program_.subprograms.data());
     if (function_ != 0 && slot_ == program_.subprograms[function_].first) code_.move(lm(0, 0), kReturnAddress);
     XNIC_TRY(check_operands());
@@ -156,21 +158,21 @@ void Lowering::find_atomic_words(isa::Image& image) const {
   }
 }
 
-base::Result<isa::Image> Lowering::image() const {
-  if (code_.here() > firmware_.max_insns)
+base::Result<isa::Image> Lowering::image(const Words& words) const {
+  if (words.items.size() > firmware_.max_insns)
     return make_error(ErrorKind::kLimit, program_.name, "{} NFP instructions, the firmware takes {}: program too long",
-                      code_.here(), firmware_.max_insns);
+                      words.items.size(), firmware_.max_insns);
   isa::Image image;
   image.program = program_.name;
-  for (const Code::Item& item : code_.items()) {
+  for (const Code::Item& item : words.items) {
     const auto bits = isa::encode(item.insn);
     CHECK(bits.has_value());
     image.words.push_back(isa::with_ecc(*bits));
     image.relocations.push_back(item.relocation);
     image.slots.push_back(item.slot);
   }
-  image.out = static_cast<uint16_t>(out_), image.abort = static_cast<uint16_t>(abort_);
-  image.push_registers = static_cast<uint16_t>(push_), image.pop_registers = static_cast<uint16_t>(pop_);
+  image.out = static_cast<uint16_t>(words.out), image.abort = static_cast<uint16_t>(words.abort);
+  image.push_registers = static_cast<uint16_t>(words.push), image.pop_registers = static_cast<uint16_t>(words.pop);
   image.lines = program_.lines;
   image.stack_bytes = facts_.max_stack_bytes;
   for (const InsnFacts& facts : facts_.insns) image.source_insns += facts.reached ? 1 : 0;
@@ -187,7 +189,9 @@ base::Result<isa::Image> Lowering::run() {
   register_routines();
   code_.nops(isa::kPaddingWords);
   code_.resolve(first_word_);
-  return image();
+  Words words{code_.items(), out_, abort_, push_, pop_};
+  optimize(words, passes_);
+  return image(words);
 }
 
 base::Result<isa::Image> compile(const Program& program, const Facts& facts, const CompileOptions& options) {

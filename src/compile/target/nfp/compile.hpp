@@ -7,12 +7,14 @@
 #include "arch/ebpf/program.hpp"
 #include "arch/nfp/card.hpp"
 #include "arch/nfp/image.hpp"
+#include "compile/target/nfp/passes.hpp"
 
 namespace xnic::compile::target::nfp {
 
 struct CompileOptions {
   const arch::nfp::Firmware* firmware = nullptr;  // null: the one with all helpers
   uint32_t mtu = 1500;
+  PassSet passes = PassSet::all();
 };
 
 // Errors: kUnsupported with the source line: what the offload verifier refuses (its first refusal), and the few forms

@@ -49,8 +49,9 @@ base::Result<void> Lowering::lower(const Goto& insn) {
 
 base::Result<void> Lowering::lower(const Jump& insn) {
   const Slot next = slot_ + 1;
-  if (!facts_.insns[insn.target].reached) return {};
-  if (next >= facts_.insns.size() || !facts_.insns[next].reached) {
+  const bool one_way = passes_.has(Pass::kDeadBranches);
+  if (one_way && !facts_.insns[insn.target].reached) return {};
+  if (one_way && (next >= facts_.insns.size() || !facts_.insns[next].reached)) {
     code_.branch_to(Condition::kAlways, insn.target);
     return {};
   }
@@ -156,7 +157,7 @@ void Lowering::jump_ordered(const Jump& insn) {
     return code_.branch_to(order.condition, insn.target);
   }
   const Imm constant = std::get<Imm>(insn.src);
-  const bool opposite = constant < 0 && !order.exchanged && constant != INT32_MIN;
+  const bool opposite = passes_.has(Pass::kImmediateForms) && constant < 0 && !order.exchanged && constant != INT32_MIN;
   const uint64_t value = opposite ? -sign_extended(constant) : sign_extended(constant);
   const auto compare = [&](unsigned gpr, AluOp op, uint32_t part) {
     const Operand other = code_.wide_constant(part, kScratchB);

@@ -13,13 +13,21 @@
 #include "arch/ebpf/program.hpp"
 #include "compile/target/nfp/code.hpp"
 #include "compile/target/nfp/compile.hpp"
+#include "compile/target/nfp/gather.hpp"
+#include "compile/target/nfp/packet_reads.hpp"
+#include "compile/target/nfp/words.hpp"
 
 namespace xnic::compile::target::nfp {
 
 class Lowering {
  public:
   Lowering(const arch::ebpf::Program& program, const arch::ebpf::Facts& facts, const CompileOptions& options)
-      : program_(program), facts_(facts), firmware_(*options.firmware) {}
+      : program_(program),
+        facts_(facts),
+        firmware_(*options.firmware),
+        passes_(options.passes),
+        copies_(program, facts, passes_),
+        reads_(program, facts, copies_, passes_) {}
   // Errors: as compile().
   base::Result<isa::Image> run();
 
@@ -53,7 +61,7 @@ class Lowering {
   void register_routines();
   base::Result<void> function_bodies();
   base::Result<void> check_operands() const;
-  base::Result<isa::Image> image() const;
+  base::Result<isa::Image> image(const Words& words) const;
   void find_atomic_words(isa::Image& image) const;
 
   // alu.cpp
@@ -86,6 +94,7 @@ class Lowering {
     bool below_32, above_31, may_be_zero;
   };
   Amount amount_of(const arch::ebpf::Binary& insn);
+  arch::ebpf::Range amount_range(arch::ebpf::Reg reg) const;
   void shift_left_by(Reg dst, const Amount& amount);
   void shift_right_by(Reg dst, const Amount& amount, bool arithmetic);
   void left_high(Reg dst, const Amount& amount);
@@ -107,7 +116,14 @@ class Lowering {
   base::Result<void> lower(const arch::ebpf::Atomic& insn);
   void load_context(const arch::ebpf::Load& insn);
   void load_words(const arch::ebpf::Load& insn, Operand left, Operand right, isa::AddressMode mode);
+  void load_shared(const arch::ebpf::Load& insn, const SharedRead& read);
+  // Bytes of transfer registers, `at` bytes behind register `xfer`, as a load gives them.
+  void take(const arch::ebpf::Load& insn, uint32_t xfer, uint32_t at);
   void store_packet(const arch::ebpf::Store& insn);
+  void copy_bytes(const Copy& copy);
+  // `count` units at an address whose operands are loaded, whatever their number.
+  void long_command(isa::CommandOp op, isa::AddressMode mode, Operand left, Operand right, unsigned xfer,
+                    unsigned count);
   // The two halves of the address of a map value, `offset` added.
   void value_address(Reg base, int16_t offset, Operand& low_half, Operand& high_half);
   void command(isa::CommandOp op, isa::AddressMode mode, Operand left, Operand right, unsigned length, isa::Swap swap,
@@ -142,6 +158,9 @@ class Lowering {
   const arch::ebpf::Program& program_;
   const arch::ebpf::Facts& facts_;
   const arch::nfp::Firmware& firmware_;
+  const PassSet passes_;
+  const Copies copies_;
+  const PacketReads reads_;
   Code code_;
   Slot slot_ = 0;
   std::vector<FrameLayout> frames_;   // by subprogram

@@ -30,6 +30,10 @@ base::Result<void> Lowering::lower(const Load& insn) {
       load_stack(insn);
       return {};
     case RegType::kPacket: {
+      if (const auto shared = reads_.at(slot_)) {
+        load_shared(insn, *shared);
+        return {};
+      }
       const auto offset = static_cast<uint32_t>(int32_t{insn.offset});
       load_words(insn, gpr_a(low(insn.src)), code_.narrow_constant(offset, kScratchB), AddressMode::k32);
       return {};
@@ -58,15 +62,71 @@ void Lowering::load_context(const Load& insn) {
 
 // The command brings whole words; bytes beyond the access are dropped.
 void Lowering::load_words(const Load& insn, Operand left, Operand right, AddressMode mode) {
-  const unsigned size = bytes(insn.size);
-  command(CommandOp::kRead32Swap, mode, left, right, size == 8 ? 1 : 0, isa::Swap::kNow);
-  if (size < 4) {
-    code_.bytes(gpr_both(low(insn.dst)), 0, transfer(0), 0, size, true);
-  } else {
-    code_.move(gpr_both(low(insn.dst)), transfer(0));
+  const uint32_t xfer = reads_.own_register();
+  long_command(CommandOp::kRead32Swap, mode, left, right, xfer, insn.size == Size::k8 ? 2 : 1);
+  take(insn, xfer, 0);
+}
+
+void Lowering::load_shared(const Load& insn, const SharedRead& read) {
+  if (read.first) {
+    const auto offset = static_cast<uint32_t>(int32_t{insn.offset} - static_cast<int32_t>(read.at));
+    const Operand right = code_.narrow_constant(offset, kScratchB);
+    long_command(CommandOp::kRead32Swap, AddressMode::k32, gpr_a(low(insn.src)), right, read.xfer,
+                 (read.bytes + 3) / 4);
   }
-  if (size == 8) return code_.move(gpr_both(high(insn.dst)), transfer(1));
-  clear_upper(insn.dst);
+  take(insn, read.xfer, read.at);
+}
+
+void Lowering::take(const Load& insn, uint32_t xfer, uint32_t at) {
+  for (const Slice& part : slices(low(insn.dst), at, bytes(insn.size))) {
+    if (part.bytes == 4) {
+      code_.move(gpr_both(part.gpr), transfer(xfer + part.word));
+    } else {
+      code_.bytes(gpr_both(part.gpr), part.gpr_byte, transfer(xfer + part.word), part.word_byte, part.bytes,
+                  part.gpr_byte == 0);
+    }
+  }
+  if (insn.size != Size::k8) clear_upper(insn.dst);
+}
+
+// More than eight units are told by the result of the instruction before the command.
+void Lowering::long_command(CommandOp op, AddressMode mode, Operand left, Operand right, unsigned xfer,
+                            unsigned count) {
+  constexpr unsigned kMostDirect = 8;
+  const bool indirect = count > kMostDirect;
+  if (indirect) code_.load(None{}, isa::override_length(count - 1));
+  code_.emit(isa::Command{op, mode, static_cast<uint8_t>(xfer), left, right,
+                          static_cast<uint8_t>(indirect ? 0 : count - 1), 1, isa::Swap::kNow, indirect});
+}
+
+// One read, the words from the registers of what came to those of what goes, and one write, of whole words where there
+// are many; then a second one for the bytes behind them.
+void Lowering::copy_bytes(const Copy& copy) {
+  constexpr uint32_t kMostSingleBytes = 32;
+  const uint32_t words = (copy.bytes + 3) / 4;
+  if (fact(copy.from).type == RegType::kMapValue) {
+    Operand low_half, high_half;
+    value_address(copy.from, copy.from_offset, low_half, high_half);
+    long_command(CommandOp::kRead32Swap, AddressMode::k40RightHigh, low_half, high_half, 0, words);
+  } else {
+    const auto offset = static_cast<uint32_t>(int32_t{copy.from_offset});
+    const Operand right = code_.narrow_constant(offset, kScratchB);
+    long_command(CommandOp::kRead32Swap, AddressMode::k32, gpr_a(low(copy.from)), right, 0, words);
+  }
+  for (uint32_t i = 0; i < words; ++i) code_.move(transfer(i), transfer(i));
+  const auto write = [&](CommandOp op, uint32_t at, unsigned count) {
+    const auto offset = static_cast<uint32_t>(int32_t{copy.to_offset} + static_cast<int32_t>(at));
+    const Operand right = code_.narrow_constant(offset, kScratchB);
+    long_command(op, AddressMode::k32, gpr_a(low(copy.to)), right, at / 4, count);
+  };
+  const bool whole = copy.bytes % 4 == 0;
+  const uint32_t by_words = copy.bytes > kMostSingleBytes || (whole && copy.bytes > 8) ? copy.bytes / 4 : 0;
+  if (by_words != 0) write(CommandOp::kWrite32Swap, 0, by_words);
+  if (copy.bytes > 4 * by_words) write(CommandOp::kWrite8Swap, 4 * by_words, copy.bytes - 4 * by_words);
+  const InsnFacts& after = facts_.insns[copy.end];
+  const bool read_later =
+      !after.reached || after.regs[static_cast<size_t>(index(copy.last.dst))].type != RegType::kUnset;
+  if (read_later) take(copy.last, 0, static_cast<uint32_t>(copy.last.offset - copy.from_offset));
 }
 
 // Only the low half of the address has a carry: the upper one counts in 2^24 of its units. An offset below zero is

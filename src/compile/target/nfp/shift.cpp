@@ -21,12 +21,15 @@ constexpr unsigned kIndirect = 0;
 
 }  // namespace
 
+// What is known of an amount, as far as it may be used.
+Range Lowering::amount_range(Reg reg) const { return passes_.has(Pass::kShiftRange) ? fact(reg).range : Range{}; }
+
 void Lowering::shift(const Binary& insn) {
   const bool wide = insn.width == Width::k64;
   std::optional<unsigned> amount;
   if (const auto* value = std::get_if<Imm>(&insn.src)) {
     amount = static_cast<unsigned>(*value);
-  } else if (const Range& range = fact(std::get<Reg>(insn.src)).range; range.is_constant()) {
+  } else if (const Range range = amount_range(std::get<Reg>(insn.src)); range.is_constant()) {
     amount = static_cast<unsigned>(range.umin);
   }
   if (amount) *amount &= wide ? 63 : 31;
@@ -99,7 +102,7 @@ void Lowering::shift_word(const Binary& insn, std::optional<unsigned> amount) {
   if (!amount) {
     Operand by = gpr_a(low(std::get<Reg>(insn.src)));
     if (arithmetic) {  // the result's sign must be the value's alone
-      if (fact(std::get<Reg>(insn.src)).range.umax >= uint64_t{1} << 31) {
+      if (amount_range(std::get<Reg>(insn.src)).umax >= uint64_t{1} << 31) {
         code_.alu(kScratchA, by, AluOp::kAnd, imm(31));
         by = kScratchA;
       }
@@ -125,7 +128,7 @@ void Lowering::shift_word(const Binary& insn, std::optional<unsigned> amount) {
 // A copy where the shift would change its own amount, or where bits above the amount would disturb the sign.
 Lowering::Amount Lowering::amount_of(const Binary& insn) {
   const Reg src = std::get<Reg>(insn.src);
-  const Range& range = fact(src).range;
+  const Range range = amount_range(src);
   Amount amount{gpr_a(low(src)), range.umax < 32, range.umin >= 32 && range.umax < 64,
                 range.umin == 0 || range.umax >= 64};
   if (src == insn.dst || range.umax >= 64) {

@@ -21,7 +21,6 @@ namespace {
 constexpr uint32_t kDirectBytes = 64;  // that pointer 0 reaches
 constexpr uint32_t kWindowBytes = 32;  // that any operand's index reaches
 constexpr unsigned kLastPartWord = 7;  // of ld_field
-constexpr unsigned kPointerDelay = 3;  // cycles between writing a pointer and using it
 constexpr unsigned kNoWord = ~0u;
 
 }  // namespace

@@ -84,7 +84,8 @@ uint64_t Thread::value_address(arch::ebpf::MapIndex map, void* value) {
 
 void Thread::give_back(uint64_t result) {
   for (uint32_t i = 2; i < 12; ++i) a_[i] = b_[i] = kPoison | 0x200 | i;
-  for (const uint32_t i : {20u, 21u}) a_[i] = b_[i] = kPoison | 0x200 | i;
+  for (uint32_t i = 20; i < 32; ++i)
+    if (i != 22) a_[i] = b_[i] = kPoison | 0x200 | i;
   for (uint32_t i = 0; i < 64; ++i) in_[i] = out_[i] = kPoison | 0x300 | i;
   pointer_[2] = pointer_[3] = kLocalWords * 4;
   flags_known_ = carry_known_ = false;

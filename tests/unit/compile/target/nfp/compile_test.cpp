@@ -16,8 +16,17 @@ using namespace arch::ebpf;
 using arch::nfp::Image;
 using verify::testing::map_of;
 
+// The driver's translation, one instruction after the other.
+CompileOptions driver() {
+  CompileOptions options;
+  options.passes = PassSet::driver();
+  options.passes.put(Pass::kPacketCache, false);
+  options.passes.put(Pass::kGather, false);
+  return options;
+}
+
 base::Result<Image> compiled(std::string_view text, const std::vector<MapSpec>& maps = {},
-                             const CompileOptions& options = {}) {
+                             const CompileOptions& options = driver()) {
   Program program = verify::testing::program_of(text, maps);
   program.raw = encode(program.insns);
   static const verify::testing::NothingFrozen environment;
