@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "device/xdp_attach.hpp"
 #include "exec/engine.hpp"
 
 namespace xnic::device {
@@ -71,12 +72,21 @@ class Device {
   std::vector<std::string> pins() const;
   bool unpin(const std::string& path);
 
+  // Attaches a program to a port without a link, or removes it (xdp_attach.hpp). 0, -errno; `why` when there is more to
+  // say.
+  int attach_xdp(const Caller& caller, const XdpRequest& request, std::string& why);
+  XdpState xdp_state(uint32_t ifindex) const;
+
   // Of an object by its descriptor, for other processes. The object's lines of /proc/PID/fdinfo/FD; empty: no object.
   std::string fdinfo(const FileIdentity& identity) const;
   // Of a map's elements as bpf(2) copies them; zeros: no map.
   ElementSizes element_sizes(const FileIdentity& identity) const;
-  // An eventfd, still the device's, that is signalled when a ring buffer has data; -EBADF: no object, -EPERM: of a kind
-  // that cannot be waited for, -errno.
+  // A handle of a new perf buffer, or -errno; it can be mapped, and put into a perf event array, when it has a size.
+  int open_perf_buffer(uint32_t uid);
+  // 0, -EINVAL (pages are no power of two, or not those of an earlier call), -EBADF, -ENOMEM.
+  int size_perf_buffer(const FileIdentity& identity, uint64_t data_pages);
+  // An eventfd, still the device's, that is signalled when a ring or perf buffer has data; -EBADF: no object, -EPERM:
+  // of a kind that cannot be waited for, -errno.
   int wakeup(const FileIdentity& identity) const;
 
   // What the commands work on; defined in state.hpp for this folder.

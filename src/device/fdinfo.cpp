@@ -67,6 +67,8 @@ std::string Device::fdinfo(const FileIdentity& identity) const {
       return fmt::format("btf_id:\t{}\n", object->id);
     case ObjectKind::kLink:
       return link_lines(*state_, static_cast<const LinkObject&>(*object));
+    case ObjectKind::kPerfBuffer:
+      return {};
   }
   return {};
 }
@@ -76,17 +78,6 @@ ElementSizes Device::element_sizes(const FileIdentity& identity) const {
   if (!object || object->kind != ObjectKind::kMap) return {};
   const auto& map = *static_cast<const MapObject&>(*object).map;
   return {map.spec().key_size, static_cast<uint32_t>(map.host_value_bytes())};
-}
-
-int Device::wakeup(const FileIdentity& identity) const {
-  const auto object = state_->objects.find(identity);
-  if (!object) return -EBADF;
-  if (object->kind != ObjectKind::kMap) return -EPERM;  // as epoll_ctl says of what cannot be waited for
-  auto& map = static_cast<MapObject&>(*object);
-  if (map.map->spec().type != arch::ebpf::kMapRingbuf) return -EPERM;
-  const int fd = map.wakeup->descriptor();
-  map.wakeup->signal();  // there may be data already: who waits looks once
-  return fd;
 }
 
 }  // namespace xnic::device

@@ -3,6 +3,8 @@
 //
 // Variable-length parts follow the kernel's rule: the caller gives room (a count) and an address; the true count is
 // always returned, and as much as fits is written.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -100,6 +102,15 @@ int program_tables(const Command& command, ProgramObject& object, bpf_prog_info&
                        tables.line_info_rec_size);
 }
 
+// Which network namespace the port of a bound object is in: the daemon's own.
+template <class Info>
+void put_namespace(Info& info) {
+  struct stat status;
+  if (info.ifindex == 0 || stat("/proc/self/ns/net", &status) != 0) return;
+  info.netns_dev = status.st_dev;
+  info.netns_ino = status.st_ino;
+}
+
 int program_info(const Command& command, ProgramObject& object) {
   bpf_prog_info info;
   if (int error = read_info(command, info)) return error;
@@ -113,6 +124,7 @@ int program_info(const Command& command, ProgramObject& object) {
   std::memset(info.name, 0, sizeof info.name);
   program.name.copy(info.name, sizeof info.name - 1);
   info.ifindex = object.ifindex;
+  put_namespace(info);
   info.gpl_compatible = program.gpl_compatible;
   info.btf_id = object.btf ? object.btf->id : 0;
   info.verified_insns = static_cast<uint32_t>(object.loaded.facts->visited_insns);
@@ -139,6 +151,7 @@ int map_info(const Command& command, const MapObject& object) {
   info.map_flags = spec.flags;
   info.map_extra = spec.map_extra;
   info.ifindex = object.ifindex;
+  put_namespace(info);
   spec.name.copy(info.name, sizeof info.name - 1);
   if (object.btf) {
     info.btf_id = object.btf->id;
@@ -196,6 +209,8 @@ long object_info(Command& command) {
       return btf_info(command, static_cast<BtfObject&>(*object));
     case ObjectKind::kLink:
       return link_info(command, static_cast<LinkObject&>(*object));
+    case ObjectKind::kPerfBuffer:
+      return -EINVAL;
   }
   return -EINVAL;
 }

@@ -19,13 +19,15 @@ bool PortTable::add(uint32_t ifindex, const std::string& name, uint32_t queues) 
   if (ifindex == 0 || queues == 0) return false;
   for (const auto& [index, port] : ports_)
     if (port.name == name) return false;
-  return ports_.emplace(ifindex, Port{name, queues, nullptr}).second;
+  return ports_.emplace(ifindex, Port{.name = name, .queues = queues}).second;
 }
 
 bool PortTable::remove(uint32_t ifindex) {
+  std::shared_ptr<ProgramObject> gone;  // let go of after the lock
   std::lock_guard lock(mutex_);
   auto port = ports_.find(ifindex);
   if (port == ports_.end()) return false;
+  gone = std::move(port->second.direct);
   if (LinkObject* link = port->second.link) link->ifindex = 0;  // keeps its program, as the kernel's defunct links do
   ports_.erase(port);
   return true;
@@ -45,7 +47,8 @@ uint32_t PortTable::queues(uint32_t ifindex) const {
 std::shared_ptr<ProgramObject> PortTable::program(uint32_t ifindex) const {
   std::lock_guard lock(mutex_);
   auto port = ports_.find(ifindex);
-  return port == ports_.end() || !port->second.link ? nullptr : port->second.link->program;
+  if (port == ports_.end()) return nullptr;
+  return port->second.link ? port->second.link->program : port->second.direct;
 }
 
 void PortTable::set_listener(PortListener* listener) {
@@ -64,8 +67,8 @@ int PortTable::check_attach(uint32_t ifindex, uint32_t flags) const {
   auto port = ports_.find(ifindex);
   if (port == ports_.end()) return -EINVAL;
   const LinkObject* present = port->second.link;
-  if (present == nullptr) return 0;
-  bool same_mode = (present->flags & XDP_FLAGS_MODES) == (flags & XDP_FLAGS_MODES);
+  if (present == nullptr && port->second.direct == nullptr) return 0;
+  bool same_mode = xdp_mode(present ? present->flags : port->second.direct_flags) == xdp_mode(flags);
   return same_mode ? -EBUSY : -EEXIST;
 }
 

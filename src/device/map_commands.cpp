@@ -191,6 +191,13 @@ int copy_element_in(const Command& command, const MapObject& map, const void* ke
     base::store<uint32_t>(bytes, inner->id);
   } else if (spec.type == ebpf::kMapProgArray) {
     if (int error = program_in_value(command, bytes, BPF_XDP, reference)) return error;
+  } else if (spec.type == ebpf::kMapPerfEventArray) {
+    std::shared_ptr<PerfBufferObject> buffer;
+    const int fd = base::load<int32_t>(bytes);
+    if (int error = command.object(fd, ObjectKind::kPerfBuffer, buffer)) return error;
+    std::lock_guard lock(buffer->mutex);
+    if (!buffer->sink) return -EINVAL;  // nobody could read it
+    reference.events = buffer->sink;
   } else if ((is_devmap(spec.type) || spec.type == ebpf::kMapCpumap) && spec.value_size >= 8 &&
              base::load<int32_t>(bytes + 4) > 0) {
     // struct bpf_devmap_val and bpf_cpumap_val: a number, then the descriptor of a program.

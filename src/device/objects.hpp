@@ -23,8 +23,8 @@
 
 namespace xnic::device {
 
-enum class ObjectKind : uint8_t { kProgram, kMap, kBtf, kLink };
-inline constexpr int kObjectKinds = 4;
+enum class ObjectKind : uint8_t { kProgram, kMap, kBtf, kLink, kPerfBuffer };
+inline constexpr int kObjectKinds = 5;
 
 struct DeviceObject {
   explicit DeviceObject(ObjectKind object_kind) : kind(object_kind) {}
@@ -66,6 +66,15 @@ struct MapObject final : DeviceObject {
   std::map<uint32_t, std::vector<uint8_t>> cursors;
 };
 
+// What a perf event array's entries refer to: made without a size, which the first mapping tells.
+struct PerfBufferObject final : DeviceObject {
+  PerfBufferObject() : DeviceObject(ObjectKind::kPerfBuffer) {}
+  const std::shared_ptr<Wakeup> wakeup = std::make_shared<Wakeup>();
+  std::mutex mutex;
+  uint32_t data_pages = 0;
+  std::shared_ptr<exec::maps::EventSink> sink;  // null until it has a size
+};
+
 struct ProgramObject final : DeviceObject {
   ProgramObject() : DeviceObject(ObjectKind::kProgram) {}
   uint32_t type = 0;  // enum bpf_prog_type
@@ -73,7 +82,8 @@ struct ProgramObject final : DeviceObject {
   std::shared_ptr<BtfObject> btf;
   std::array<uint8_t, 8> tag{};
   uint64_t load_time_ns = 0;
-  uint32_t ifindex = 0;  // bound to this port; 0: to none
+  uint32_t ifindex = 0;     // bound to this port; 0: to none
+  bool bound_only = false;  // BPF_F_XDP_DEV_BOUND_ONLY: bound, but not to be offloaded
   // BPF_PROG_BIND_MAP adds maps after the load; guarded by maps_mutex. The loaded ones are in loaded.maps.
   std::mutex maps_mutex;
   std::vector<std::shared_ptr<MapObject>> bound_maps;

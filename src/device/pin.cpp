@@ -64,7 +64,7 @@ long object_pin(Command& command) {
   FileIdentity identity;
   if (int error = command.caller.identify(static_cast<int>(attr.bpf_fd), identity)) return error;
   auto object = command.state.objects.find(identity);
-  if (!object || object->kind == ObjectKind::kBtf) return -EINVAL;
+  if (!object || object->kind == ObjectKind::kBtf || object->kind == ObjectKind::kPerfBuffer) return -EINVAL;
   return command.state.pins.pin(command.state.objects, path, std::move(object));
 }
 

@@ -9,10 +9,14 @@
 #include <string>
 
 #include "device/objects.hpp"
+#include "device/xdp_attach.hpp"
 
 namespace xnic::device {
 
 class PortTable;
+
+// The mode that these XDP_FLAGS_* ask for.
+uint32_t xdp_mode(uint32_t flags);
 
 // An XDP link. Detaches when it is destroyed, that is when the last handle and pin are gone.
 struct LinkObject final : DeviceObject {
@@ -51,6 +55,15 @@ class PortTable {
   // -ENOLINK when detached, -EPERM when `expected` is given and another program is there.
   int replace(LinkObject& link, std::shared_ptr<ProgramObject> program, const ProgramObject* expected);
   void detach(LinkObject& link);
+  // Attachment without a link, by the same rules; `program` null: none from now on. `why` is said when the error needs
+  // words. See xdp_attach.cpp.
+  struct DirectOrder {
+    std::shared_ptr<ProgramObject> program{};
+    const ProgramObject* expected = nullptr;  // with XDP_FLAGS_REPLACE; null: none is expected
+    uint32_t flags = 0;
+  };
+  int set_direct(uint32_t ifindex, DirectOrder order, std::string& why);
+  XdpState xdp_state(uint32_t ifindex) const;
   // What link info reports, read under the lock.
   struct LinkView {
     uint32_t ifindex;
@@ -62,9 +75,12 @@ class PortTable {
   struct Port {
     std::string name;
     uint32_t queues;
-    LinkObject* link = nullptr;  // detaches itself before it dies
+    LinkObject* link = nullptr;               // detaches itself before it dies
+    std::shared_ptr<ProgramObject> direct{};  // attached without a link; null when there is one
+    uint32_t direct_flags = 0;
   };
   int check_attach(uint32_t ifindex, uint32_t flags) const;
+  int check_direct(const Port& port, uint32_t ifindex, const DirectOrder& order, std::string& why) const;
   int check_replace(const LinkObject& link, const ProgramObject& program, const ProgramObject* expected) const;
   int tell(uint32_t ifindex, const std::shared_ptr<ProgramObject>& program) const;
 

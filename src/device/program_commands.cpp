@@ -208,6 +208,7 @@ long load_copied(Command& command, LoadInput& input, LoadReport& report) {
     object->loaded.map_ids.push_back(map->id);
   }
   object->ifindex = attr.prog_ifindex;
+  object->bound_only = (attr.prog_flags & kXdpDevBoundOnly) != 0;
   object->load_time_ns = command.state.clock->monotonic_ns();
   if (int error = command.state.objects.make_handle(*object, "xnic-prog")) return error;
   object->id = object->loaded.id = command.state.objects.allocate_id(ObjectKind::kProgram);

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "preload/card.hpp"
+#include "preload/perf.hpp"
 #include "preload/real.hpp"
 
 namespace {
@@ -29,6 +30,14 @@ XNIC_EXPORT long syscall(long number, ...) {
     const bool kernels = result == xnic::preload::kNotOurs || (result == -ENOENT && a[0] == BPF_OBJ_GET);
     if (!kernels && result >= 0) return result;
     if (!kernels) {
+      errno = static_cast<int>(-result);
+      return -1;
+    }
+  }
+  if (number == SYS_perf_event_open) {
+    const long result = xnic::preload::open_perf(reinterpret_cast<const perf_event_attr*>(a[0]));
+    if (result >= 0) return result;
+    if (result != xnic::preload::kNotOurs) {
       errno = static_cast<int>(-result);
       return -1;
     }

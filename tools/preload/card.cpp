@@ -137,6 +137,7 @@ ObjectKind kind_by_name(int fd) {
   if (strncmp(kind, "prog", 4) == 0) return ObjectKind::kProgram;
   if (strncmp(kind, "link", 4) == 0) return ObjectKind::kLink;
   if (strncmp(kind, "btf", 3) == 0) return ObjectKind::kBtf;
+  if (strncmp(kind, "perf", 4) == 0) return ObjectKind::kPerf;
   return ObjectKind::kOther;
 }
 
@@ -219,6 +220,8 @@ void add_pieces(remote::Call& call, const bpf_attr& attr, const remote::Hints& h
 
 }  // namespace
 
+bool is_connection(int fd) { return fd >= 0 && fd == __atomic_load_n(&g_socket, __ATOMIC_RELAXED); }
+
 ObjectKind kind_of(int fd) {
   Held held;
   const Known* known = find(fd);
@@ -271,7 +274,7 @@ long card_ask(Question question, uint64_t address, const void* text, size_t size
     if (socket < 0) return socket;
     bool broken;
     Answer answer{nullptr, 0, {-1, -1}};
-    const long value = g_client.ask(socket, question, address, text, size, shown,
+    const long value = g_client.ask(socket, g_self, question, address, text, size, shown,
                                     take != nullptr ? answer.descriptors : nullptr, broken);
     if (!broken) {
       answer.bytes = g_client.bytes();

@@ -12,10 +12,13 @@ namespace xnic::preload {
 
 using device::remote::Question;
 
-enum class ObjectKind : uint8_t { kNone, kMap, kProgram, kLink, kBtf, kOther };
+enum class ObjectKind : uint8_t { kNone, kMap, kProgram, kLink, kBtf, kPerf, kOther };
 
 // What a descriptor of this process is: kNone when it is no handle of a card.
 ObjectKind kind_of(int fd);
+
+// Whether this is the connection to the daemon: what we send over it is not the program's.
+bool is_connection(int fd);
 
 // bpf(2), answered by the card: the result or -errno; kNotOurs when it is about something of the kernel.
 inline constexpr long kNotOurs = -100000;

@@ -57,9 +57,9 @@ void add_exec(CLI::App& app, DaemonOptions& daemon, ExecOptions& options) {
   command->add_option("COMMAND", options.command, "The program; what follows is its own");
   command->prefix_command();
   command->callback([command, &daemon, &options] {
-    const std::vector<std::string> rest = command->remaining();
+    std::vector<std::string> rest = command->remaining();
+    if (!rest.empty() && rest[0] == "--") rest.erase(rest.begin());  // the mark itself
     options.command.insert(options.command.end(), rest.begin(), rest.end());
-    if (!options.command.empty() && options.command[0] == "--") options.command.erase(options.command.begin());
     if (options.command.empty()) throw CLI::RequiredError("COMMAND");
     daemon.job = [&daemon, &options] { return report(become(daemon, options).error()); };
   });

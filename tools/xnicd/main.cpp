@@ -20,6 +20,7 @@
 #include "device/native_images.hpp"
 #include "nic/control/service.hpp"
 #include "nic/door/door.hpp"
+#include "nic/door/netlink.hpp"
 #include "xnicd/metrics.hpp"
 #include "xnicd/sandbox.hpp"
 
@@ -89,6 +90,7 @@ base::Result<void> live(const Config& config) {
   XNIC_ASSIGN(nic::control::Endpoint endpoint,
               nic::control::Endpoint::open(config.card.control, config.card.control_mode, config.card.control_group));
   XNIC_ASSIGN(const std::unique_ptr<Service> service, Service::create(config, write_log));
+  nic::door::Netlink network(service->device(), [&service] { return service->facts(); });
   XNIC_ASSIGN(const std::unique_ptr<nic::door::Door> door,
               nic::door::Door::open({.path = config.card.control + device::remote::kSocketSuffix,
                                      .mode = config.card.control_mode,
@@ -97,8 +99,7 @@ base::Result<void> live(const Config& config) {
   XNIC_TRY(drop_rights(config));  // before ports: some have threads
   XNIC_TRY(service->open());
   service->run();
-  door->serve(service->device(),
-              [](base::Bytes, uint64_t, const device::remote::Peer&) { return std::vector<uint8_t>(); });
+  door->serve(service->device(), network);
   std::optional<Metrics> metrics;
   if (!config.card.metrics.empty()) {
     XNIC_ASSIGN(metrics, Metrics::serve(config.card.metrics, [&service] { return service->stats(); }));

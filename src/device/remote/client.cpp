@@ -169,8 +169,8 @@ long Client::bpf(int socket, Process& process, const Call& call, Hints& hints, b
   return -ECONNRESET;
 }
 
-long Client::ask(int socket, Question question, uint64_t address, const void* text, size_t size, int shown,
-                 int descriptors[2], bool& broken) {
+long Client::ask(int socket, Process& process, Question question, uint64_t address, const void* text, size_t size,
+                 int shown, int descriptors[2], bool& broken) {
   broken = true;
   Header header;
   header.kind = Kind::kQuestion;
@@ -178,13 +178,18 @@ long Client::ask(int socket, Question question, uint64_t address, const void* te
   header.address = address;
   int got[2];
   sent_ = send(socket, header, text, size, shown);
-  if (!sent_ || !receive(socket, got)) return -ECONNRESET;
-  if (descriptors == nullptr || header_.kind != Kind::kResult)
-    close_all(got);
-  else
-    memcpy(descriptors, got, sizeof got);
-  broken = header_.kind != Kind::kResult;
-  return broken ? -ECONNRESET : static_cast<long>(header_.value);
+  while (sent_ && receive(socket, got)) {
+    if (descriptors == nullptr || header_.kind != Kind::kResult)
+      close_all(got);
+    else
+      memcpy(descriptors, got, sizeof got);
+    if (header_.kind == Kind::kResult) {
+      broken = false;
+      return static_cast<long>(header_.value);
+    }
+    if (!answer(socket, process)) return -ECONNRESET;
+  }
+  return -ECONNRESET;
 }
 
 }  // namespace xnic::device::remote

@@ -55,7 +55,7 @@ class Client {
   long bpf(int socket, Process& process, const Call& call, Hints& hints, bool& broken);
 
   // One question. The answer's bytes are in bytes(), its descriptors in `descriptors` (-1: none), if not null.
-  long ask(int socket, Question question, uint64_t address, const void* text, size_t size, int shown,
+  long ask(int socket, Process& process, Question question, uint64_t address, const void* text, size_t size, int shown,
            int descriptors[2], bool& broken);
   // Whether the daemon may have seen the last call or question: if not, it can be repeated on another connection.
   bool sent() const { return sent_; }

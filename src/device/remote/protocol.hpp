@@ -35,12 +35,15 @@ enum class Kind : uint32_t {
 
 // Questions beside bpf(2). Texts are not NUL-terminated.
 enum class Question : int64_t {
-  kPins = 1,    // text: path of a folder -> NUL-terminated paths of the pins below it
-  kUnpin,       // text: path
-  kFdinfo,      // the descriptor in ancillary data -> text as in /proc/PID/fdinfo/FD, from the object's lines on
-  kWakeup,      // a ring buffer's descriptor in ancillary data -> an eventfd that is signalled when data comes
-  kNetlink,     // address: inode of the client's network namespace; a rtnetlink message -> messages to be received
-  kPerfBuffer,  // address: data pages -> a descriptor of a perf buffer, to be mapped, and its eventfd
+  kPins = 1,  // text: path of a folder -> NUL-terminated paths of the pins below it
+  kUnpin,     // text: path
+  kFdinfo,    // the descriptor in ancillary data -> text as in /proc/PID/fdinfo/FD, from the object's lines on
+  kWakeup,    // a ring or perf buffer's descriptor in ancillary data -> an eventfd that is signalled when data comes
+  kNetlink,   // address: inode of the client's network namespace; a rtnetlink message -> messages to be received
+  kPorts,     // address: as kNetlink -> PortRecords
+  kPerfOpen,  // a descriptor of a new perf buffer
+  kPerfSize,  // address: its data pages, a power of two; the perf buffer's descriptor in ancillary data; then it can be
+              // mapped
 };
 
 struct Header {
@@ -57,6 +60,18 @@ struct Header {
   uint32_t gives = 0;  // kResult: a descriptor came along and its number is the result
 };
 static_assert(sizeof(Header) == 48);
+
+// A port as an interface of the client.
+struct PortRecord {
+  uint32_t ifindex = 0;
+  uint32_t is_interface = 0;  // the kernel has an interface of this index, which the port takes
+  uint32_t program_id = 0;    // 0: none
+  uint32_t mtu = 0;
+  uint8_t mac[6] = {};
+  uint8_t up = 0;
+  uint8_t unused = 0;
+  char name[16] = {};
+};
 
 // A piece of the client's memory: this, then `bytes` bytes, padded to 8.
 struct Piece {

@@ -8,8 +8,8 @@
 
 namespace xnic::device::remote {
 
-Session::Session(Device& device, const Netlink& netlink, Channel channel, Peer peer)
-    : device_(device), netlink_(netlink), channel_(std::move(channel)), peer_(peer) {}
+Session::Session(Device& device, Network& network, Channel channel, Peer peer)
+    : device_(device), network_(network), channel_(std::move(channel)), peer_(peer) {}
 
 bool Session::serve_one() {
   if (!channel_.receive(message_)) return false;
@@ -79,10 +79,21 @@ bool Session::question(Message& message) {
       const int wakeup = shown ? device_.wakeup(identity) : -EBADF;
       return wakeup < 0 ? reply(wakeup, {}) : reply(0, {}, wakeup);
     }
-    case Question::kNetlink:
-      return reply(0, netlink_(message.bytes, message.header.address, peer_));
-    case Question::kPerfBuffer:
-      break;
+    case Question::kPerfOpen: {
+      const exec::kernel::Fd fd(peer_.read_only ? -EPERM : device_.open_perf_buffer(peer_.uid));
+      return reply(fd.get() < 0 ? fd.get() : 0, {}, fd.get());
+    }
+    case Question::kPerfSize:
+      return reply(shown && !peer_.read_only ? device_.size_perf_buffer(identity, message.header.address) : -EBADF, {});
+    case Question::kNetlink: {
+      const RemoteCaller caller(channel_, tokens_, message.header, {}, exec::kernel::Fd(), peer_);
+      return reply(0, network_.netlink(caller, message.bytes, message.header.address));
+    }
+    case Question::kPorts: {
+      const std::vector<PortRecord> records = network_.ports(message.header.address);
+      const auto* bytes = reinterpret_cast<const uint8_t*>(records.data());
+      return reply(static_cast<int64_t>(records.size()), {bytes, records.size() * sizeof records[0]});
+    }
   }
   return reply(-EOPNOTSUPP, {});
 }

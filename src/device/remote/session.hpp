@@ -2,7 +2,6 @@
 // One connection of a client of the card, served until it ends: bpf(2) commands, and the questions beside them.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,13 +11,19 @@
 
 namespace xnic::device::remote {
 
-// rtnetlink of the card (nic/door): request and network namespace of the client -> what it receives.
-using Netlink = std::function<std::vector<uint8_t>(base::Bytes request, uint64_t namespace_inode, const Peer& peer)>;
+// The card's ports as interfaces (nic/door). A namespace is named by the inode of /proc/PID/ns/net. Thread-safe.
+class Network {
+ public:
+  virtual ~Network() = default;
+  // What the client receives for a rtnetlink message; empty: it is the kernel's to answer.
+  virtual std::vector<uint8_t> netlink(const Caller& caller, base::Bytes request, uint64_t namespace_inode) = 0;
+  virtual std::vector<PortRecord> ports(uint64_t namespace_inode) = 0;
+};
 
 class Session {
  public:
-  // Pre: `device` and `netlink` outlive the session.
-  Session(Device& device, const Netlink& netlink, Channel channel, Peer peer);
+  // Pre: `device` and `network` outlive the session.
+  Session(Device& device, Network& network, Channel channel, Peer peer);
   // Serves one conversation that has begun (the socket can be read). False: the connection is to be closed.
   bool serve_one();
   int fd() const { return channel_.fd(); }
@@ -30,7 +35,7 @@ class Session {
   bool pins(const std::string& folder);
 
   Device& device_;
-  const Netlink& netlink_;
+  Network& network_;
   Channel channel_;
   const Peer peer_;
   std::vector<FileIdentity> tokens_;

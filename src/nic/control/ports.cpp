@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The card and its ports.
+#include <net/if.h>
+
 #include <algorithm>
 #include <bit>
 #include <nlohmann/json.hpp>
@@ -64,8 +66,8 @@ bool Service::stop() {
   return drained;
 }
 
-uint32_t Service::free_ifindex() const {
-  uint32_t ifindex = 2;
+uint32_t Service::free_ifindex(uint32_t from) const {
+  uint32_t ifindex = from;
   const auto taken = [&] {
     return std::ranges::any_of(card_->ports(), [&](const auto& port) { return port.ifindex == ifindex; }) ||
            std::ranges::any_of(config_.ports, [&](const auto& port) { return port.info.ifindex == ifindex; });
@@ -124,7 +126,12 @@ Result<Service::Port*> Service::open_port(PortConfig config) {
   if (config.first_worker >= card_->workers())
     return make_error(ErrorKind::kBadInput, config.where, "first_worker: {}, and the card has {} workers, from 0",
                       config.first_worker, card_->workers());
-  if (config.info.ifindex == 0) config.info.ifindex = free_ifindex();
+  if (config.info.ifindex == 0) {
+    // A port that takes an interface has that interface's index, so that tools know both by one number.
+    const auto* af_xdp = std::get_if<port::AfXdpOptions>(&config.options);
+    const uint32_t taken = af_xdp != nullptr ? if_nametoindex(af_xdp->interface.c_str()) : 0;
+    config.info.ifindex = taken != 0 ? free_ifindex(taken) : free_ifindex();
+  }
   XNIC_TRY(reserve_frames(config));
   auto made = make_port(config);
   if (!made) release_frames(config);

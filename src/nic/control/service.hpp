@@ -20,6 +20,7 @@
 #include "nic/control/config.hpp"
 #include "nic/control/server.hpp"
 #include "nic/datapath/card.hpp"
+#include "nic/door/netlink.hpp"
 
 namespace xnic::nic::control {
 
@@ -83,7 +84,8 @@ class Service {
   bool stop_wanted() const { return stop_wanted_; }
 
   Stats stats();
-  // The card as bpf(2) sees it, for the door.
+  // The ports as interfaces, and the card as bpf(2) sees it, for the door.
+  std::vector<door::PortFacts> facts();
   device::Device& device() { return device_; }
 
  private:
@@ -108,7 +110,7 @@ class Service {
   base::Result<void> add_host(Port& port);
   base::Result<void> close_port(const std::string& name);
   base::Result<Port*> find_port(const std::string& name);
-  uint32_t free_ifindex() const;
+  uint32_t free_ifindex(uint32_t from = 2) const;
   base::Result<void> reserve_frames(const PortConfig& config);
   void release_frames(const PortConfig& config);
 

@@ -29,8 +29,8 @@ using device::remote::Session;
 using exec::kernel::Fd;
 
 struct Door::Client {
-  Client(device::Device& device, const device::remote::Netlink& netlink, Fd socket, Peer peer)
-      : session(device, netlink, Channel(std::move(socket)), peer) {}
+  Client(device::Device& device, device::remote::Network& network, Fd socket, Peer peer)
+      : session(device, network, Channel(std::move(socket)), peer) {}
   void touch() { heard_ns = std::chrono::steady_clock::now().time_since_epoch().count(); }
   Session session;
   std::atomic<bool> ended{false};
@@ -97,9 +97,9 @@ Door::~Door() {
   unlink(options_.path.c_str());
 }
 
-void Door::serve(device::Device& device, device::remote::Netlink netlink) {
+void Door::serve(device::Device& device, device::remote::Network& network) {
   device_ = &device;
-  netlink_ = std::move(netlink);
+  network_ = &network;
   acceptor_ = std::thread([this] { accept_loop(); });
 }
 
@@ -143,7 +143,7 @@ bool Door::make_room() {
 
 void Door::admit(Fd socket) {
   const Peer peer = peer_of(socket.get());
-  auto client = std::make_unique<Client>(*device_, netlink_, std::move(socket), peer);
+  auto client = std::make_unique<Client>(*device_, *network_, std::move(socket), peer);
   client->touch();
   Client* const served = client.get();
   std::lock_guard lock(mutex_);

@@ -32,8 +32,8 @@ class Door {
   static base::Result<std::unique_ptr<Door>> open(const DoorOptions& options);
   // Closes every connection; waits for commands under way.
   ~Door();
-  // Pre: once. `device` outlives the door.
-  void serve(device::Device& device, device::remote::Netlink netlink);
+  // Pre: once. `device` and `network` outlive the door.
+  void serve(device::Device& device, device::remote::Network& network);
   size_t clients() const;
 
  private:
@@ -48,7 +48,7 @@ class Door {
   exec::kernel::Fd socket_, stop_;
   gid_t group_ = 0;
   device::Device* device_ = nullptr;
-  device::remote::Netlink netlink_;
+  device::remote::Network* network_ = nullptr;
   mutable std::mutex mutex_;
   std::list<std::unique_ptr<Client>> clients_;
   std::thread acceptor_;

@@ -37,7 +37,7 @@ class RemoteSession : public testing::Test {
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
     socket_ = exec::kernel::Fd(sockets[0]);
     server_ = std::thread([this, peer, theirs = sockets[1]] {
-      Session session(device_, netlink_, Channel(exec::kernel::Fd(theirs)), peer);
+      Session session(device_, network_, Channel(exec::kernel::Fd(theirs)), peer);
       while (session.serve_one()) {
       }
     });
@@ -77,9 +77,14 @@ class RemoteSession : public testing::Test {
   }
 
   Device device_;
-  const Netlink netlink_ = [](base::Bytes request, uint64_t, const Peer&) {
-    return std::vector<uint8_t>(request.rbegin(), request.rend());
-  };
+  struct Reverser final : Network {
+    std::vector<uint8_t> netlink(const Caller&, base::Bytes request, uint64_t) override {
+      return {request.rbegin(), request.rend()};
+    }
+    std::vector<PortRecord> ports(uint64_t namespace_inode) override {
+      return std::vector<PortRecord>(namespace_inode);
+    }
+  } network_;
   exec::kernel::Fd socket_;
   std::thread server_;
   Self self_;
@@ -216,7 +221,7 @@ TEST_F(RemoteSession, questions_are_answered) {
   bool broken = true;
   const std::string folder = "/sys/fs/bpf", pin = folder + "/folder/name";
   const auto ask = [&](Question question, const std::string& text, int shown) {
-    return client_->ask(socket_.get(), question, 0, text.data(), text.size(), shown, nullptr, broken);
+    return client_->ask(socket_.get(), self_, question, 0, text.data(), text.size(), shown, nullptr, broken);
   };
   const auto answer = [&] { return std::string(reinterpret_cast<const char*>(client_->bytes()), client_->size()); };
   EXPECT_EQ(ask(Question::kPins, folder, -1), 1);
@@ -228,6 +233,8 @@ TEST_F(RemoteSession, questions_are_answered) {
   EXPECT_EQ(ask(Question::kWakeup, "", map.get()), -EPERM);
   EXPECT_EQ(ask(Question::kNetlink, "abc", -1), 0);
   EXPECT_EQ(answer(), "cba");
+  EXPECT_EQ(client_->ask(socket_.get(), self_, Question::kPorts, 3, nullptr, 0, -1, nullptr, broken), 3);
+  EXPECT_EQ(client_->size(), 3 * sizeof(PortRecord));
   EXPECT_EQ(ask(Question::kUnpin, pin, -1), 0);
   EXPECT_EQ(ask(Question::kUnpin, pin, -1), -ENOENT);
 }
