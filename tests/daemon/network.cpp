@@ -80,18 +80,20 @@ cli::Finished Network::ping(int count, const std::string& to) const {
   return run_on("h1", {"ping", "-q", "-i", "0.02", "-W", "2", "-c", std::to_string(count), to});
 }
 
+std::string Network::forwarding_port(const std::string& name, uint32_t ifindex, uint32_t target,
+                                     const std::string& keys) {
+  return fmt::format(
+      "[[port]]\nname = \"{0}\"\nkind = \"af_xdp\"\ninterface = \"{0}\"\nifindex = {1}\nprogram = \"@/to{2}.o\"\n"
+      "maps = {{ \".rodata\" = \"@/to{2}.json\" }}\n{3}",
+      name, ifindex, target, keys);
+}
+
 std::string Network::forwarding_ports(const std::string& keys) {
-  std::string text;
-  for (int i = 1; i <= 2; ++i)
-    text += fmt::format(
-        "[[port]]\nname = \"h{0}\"\nkind = \"af_xdp\"\ninterface = \"h{0}\"\nifindex = {1}\nprogram = \"@/to{2}.o\"\n"
-        "maps = {{ \".rodata\" = \"@/to{2}.json\" }}\n{3}",
-        i, 9 + i, 12 - i, keys);
-  return text;
+  return forwarding_port("h1", 10, 11, keys) + forwarding_port("h2", 11, 10, keys);
 }
 
 void Network::write_programs(const Daemon& daemon) {
-  for (const int target : {10, 11}) {
+  for (const int target : {10, 11, 12, 13}) {
     cli::write_file(daemon.path(fmt::format("to{}.o", target)), cli::read_file(program("redirect")));
     cli::write_file(daemon.path(fmt::format("to{}.json", target)), fmt::format("[{{\"target_ifindex\": {}}}]", target));
   }

@@ -45,7 +45,10 @@ class Network : public testing::Test {
 
   // Ports h1 (index 10) and h2 (11), each of which sends what it receives out of the other; `keys` go into both.
   static std::string forwarding_ports(const std::string& keys = "entries = 128\n");
-  // Their programs. Before up().
+  // One such port.
+  static std::string forwarding_port(const std::string& name, uint32_t ifindex, uint32_t target,
+                                     const std::string& keys);
+  // Their programs, for targets 10 to 13. Before up().
   static void write_programs(const Daemon& daemon);
 
   const std::string net_ = "xd" + std::to_string(getpid() % 10000);

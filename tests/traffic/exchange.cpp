@@ -30,7 +30,8 @@ std::vector<Setting> settings() {
 std::string Exchange::port_keys() { return "entries = 1024\nmode = \"" + GetParam().mode + "\"\n"; }
 
 void Exchange::start(const std::string& ports, const std::string& card) {
-  daemon_ = std::make_unique<daemon::Daemon>(ports, "frames = 8192\nengine = \"" + GetParam().engine + "\"\n" + card);
+  daemon_ = std::make_unique<daemon::Daemon>(
+      ports, (card.empty() ? "frames = 8192\n" : card) + "engine = \"" + GetParam().engine + "\"\n");
   write_programs(*daemon_);
   const cli::Finished started = up(*daemon_);
   ASSERT_EQ(started.exit_code, 0) << started.err;

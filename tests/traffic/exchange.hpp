@@ -31,7 +31,8 @@ class Exchange : public daemon::Network, public testing::WithParamInterface<Sett
 
   // Keys of an af_xdp port in this setting.
   static std::string port_keys();
-  // Starts the daemon with `card` keys and the setting's engine; its programs' files are there.
+  // Starts the daemon with the setting's engine; its programs' files are there. `card`: keys of [card] in place of
+  // frames.
   void start(const std::string& ports, const std::string& card = "");
 
   // `iperf3 -c` from one host to an address of another, which runs the server. The client's report; `server`, when

@@ -96,6 +96,35 @@ TEST_P(Forwarding, TheDaemonIsKilledAndAnInterfaceDeletedUnderTraffic) {
   traffic();
 }
 
+// Two ports of the card joined by a cable on which every frame has a tag, as between two switches.
+TEST_P(Forwarding, HostsOfOneVlanTalkOverATrunk) {
+  shell_on(
+      "card",  // the interfaces have nothing to say themselves
+      "ip link add t1 type veth peer name t2 && ip link set t1 addrgenmode none && ip link set t2 addrgenmode none "
+      "&& ip link set t1 up && ip link set t2 up");
+  const std::string trunk = port_keys() + "[port.features]\nstrip_vlan = 5\ninsert_vlan = 5\n";
+  start(forwarding_port("h1", 10, 12, port_keys()) + forwarding_port("t1", 12, 10, trunk) +
+            forwarding_port("h2", 11, 13, port_keys()) + forwarding_port("t2", 13, 11, trunk),
+        "frames = 16384\n");
+  file();
+  const auto server = serve("h2");
+  EXPECT_THAT(ping(10).out, HasSubstr(" 0% packet loss"));
+  EXPECT_THAT(ping(10, "fd77::2").out, HasSubstr(" 0% packet loss"));
+  expect_same_file("h1", "10.77.0.2");
+  expect_nothing_lost();
+  const auto count = [stats = daemon_->stats()](const std::string& port, const char* counter) {
+    for (const Json& one : stats["ports"])
+      if (one["name"] == port) return one[counter].get<uint64_t>();
+    return uint64_t{0};
+  };
+  EXPECT_GT(count("t2", "received"), 1000u);
+  EXPECT_EQ(count("t2", "received_bytes"), count("h2", "transmitted_bytes") + 4 * count("h2", "transmitted"));
+  // Hosts do not take frames of a network that is not theirs.
+  cli::write_file(daemon_->path("tags.toml"), "[features]\nstrip_vlan = 6\ninsert_vlan = 5\n");
+  daemon_->must({"ports", "change", "t2", daemon_->path("tags.toml")});
+  EXPECT_NE(run_on("h1", {"ping", "-q", "-W", "0.2", "-c", "1", "10.77.0.2"}).exit_code, 0);
+}
+
 class Jumbo : public Exchange {
  protected:
   Jumbo() : Exchange({"--mtu", "9000"}) {}

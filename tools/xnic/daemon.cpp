@@ -28,6 +28,32 @@ void add_life(CLI::App& app, DaemonOptions& options) {
   command->footer("Example:\n  xnic down");
 }
 
+void add_filters(CLI::App& app, DaemonOptions& options) {
+  CLI::App* command = app.add_subcommand("filter", "Which received packets of a port go elsewhere, before its program");
+  command->require_subcommand(1);
+  const auto one = [&](const char* name, const char* help, int (*job)(const DaemonOptions&)) {
+    CLI::App* sub = add(*command, options, name, help, job);
+    sub->add_option("PORT", options.port, "Its name")->required();
+    return sub;
+  };
+  one("list", "Show a port's filters with their numbers", filters);
+  one("add", "Add one", add_filter)
+      ->add_option(
+          "KEY=VALUE", options.filters,
+          "What has to match: vlan, src_mac, dst_mac, ethertype, protocol, src, dst, sport, dport, multicast, "
+          "own_address; mode=steal, copy or sniff; and to_port=NAME, to_host=true, to_queue=NUMBER or drop=true")
+      ->required();
+  one("del", "Delete one; those behind it move up", remove_filter)
+      ->add_option("NUMBER", options.number, "As shown by list")
+      ->required();
+  command->footer(
+      "Examples:\n"
+      "  xnic filter add wan protocol=tcp dport=179 to_host=true\n"
+      "  xnic filter add lan mode=sniff to_port=monitor\n"
+      "  xnic filter list wan\n"
+      "  xnic filter del wan 0");
+}
+
 void add_ports(CLI::App& app, DaemonOptions& options) {
   CLI::App* command = add(app, options, "ports", "Show the ports; add and remove them while packets flow", ports);
   command->add_flag("--json", options.json, "Machine-readable output");
@@ -36,11 +62,19 @@ void add_ports(CLI::App& app, DaemonOptions& options) {
       ->required();
   one = add(*command, options, "remove", "Close a port", remove_port);
   one->add_option("PORT", options.port, "Its name")->required();
+  one = add(*command, options, "change", "Change what a port does beside its program", change_port);
+  one->add_option("PORT", options.port, "Its name")->required();
+  one->add_option("FILE", options.file,
+                  "The tables [features], [rss], [[filter]], each in place of the one before; - is "
+                  "standard input")
+      ->required();
   command->footer(
       "Examples:\n"
       "  xnic ports\n"
       "  printf 'name = \"m\"\\nkind = \"memory\"\\npath = \"/run/xnic/m.sock\"\\n' | xnic ports add -\n"
-      "  xnic ports remove m");
+      "  xnic ports remove m\n"
+      "  printf '[features]\\ncheck_checksums = \"drop\"\\n' | xnic ports change m -");
+  add_filters(app, options);
 
   command = add(app, options, "attach", "Attach a program to ports, in place of the one that runs there", attach);
   command->add_option("WHAT", options.ports, "PORT [PORT...] PROG.o: the ports share the object's maps")

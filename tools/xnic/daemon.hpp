@@ -28,7 +28,8 @@ struct DaemonOptions {
   bool json = false;
   bool once = false;                 // top
   uint32_t interval_ms = 1000;       // top, map watch
-  std::vector<std::string> filters;  // trace: KEY=VALUE
+  std::vector<std::string> filters;  // trace, filter add: KEY=VALUE
+  uint32_t number = 0;               // filter del
   uint64_t limit = 0;                // trace, map watch; 0: none
   std::string out;                   // trace: pcapng
   std::function<int()> job;          // what the command line asks for; empty: none of these commands
@@ -40,6 +41,10 @@ int down(const DaemonOptions& options);
 int ports(const DaemonOptions& options);
 int add_port(const DaemonOptions& options);
 int remove_port(const DaemonOptions& options);
+int change_port(const DaemonOptions& options);
+int filters(const DaemonOptions& options);
+int add_filter(const DaemonOptions& options);
+int remove_filter(const DaemonOptions& options);
 int attach(const DaemonOptions& options);
 int detach(const DaemonOptions& options);
 int stats(const DaemonOptions& options);

@@ -60,6 +60,11 @@ void print_port(const ordered_json& port) {
   }
   print_drops(port["drops"]);
   print_drops(port["datapath"]["drops"]);
+  if (!port.contains("faults")) return;
+  for (const auto& [direction, counts] : port["faults"].items())
+    for (const auto& [fault, count] : counts.items())
+      if (count.get<uint64_t>() != 0)
+        std::printf("    bad link, %s: %s %lu\n", direction.c_str(), fault.c_str(), count.get<uint64_t>());
 }
 
 struct Look {

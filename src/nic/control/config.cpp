@@ -12,7 +12,7 @@
 
 #include "base/file.hpp"
 #include "exec/engine.hpp"
-#include "nic/control/keys.hpp"
+#include "nic/control/settings_keys.hpp"
 #include "nic/port/memory_region.hpp"
 
 namespace xnic::nic::control {
@@ -51,16 +51,6 @@ bool is_loopback(const std::string& address) {
   if (host == "[::1]") return true;
   in_addr parsed{};
   return inet_pton(AF_INET, host.c_str(), &parsed) == 1 && (ntohl(parsed.s_addr) >> 24) == 127;
-}
-
-bool parse_mac(const std::string& text, port::MacAddress& mac) {
-  unsigned bytes[6];
-  char end = 0;
-  if (text.size() != 17 || std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%c", &bytes[0], &bytes[1], &bytes[2],
-                                       &bytes[3], &bytes[4], &bytes[5], &end) != 6)
-    return false;
-  std::copy_n(bytes, 6, mac.begin());
-  return (mac[0] & 1) == 0;
 }
 
 Result<CardConfig> read_card(Keys keys, const std::string& folder) {
@@ -162,16 +152,13 @@ Result<PortConfig> read_port(Keys keys, const std::string& folder) {
   keys.number("first_worker", port.first_worker, 0, 63);
   keys.path("program", port.program, folder);
   keys.text("program_name", port.program_name);
-  std::string mac;
-  keys.text("mac", mac);
+  keys.mac("mac", port.info.mac, false);
   std::vector<std::pair<std::string, std::string>> maps;
   keys.texts("maps", maps);
   if (port.info.name.empty()) keys.fail("name", "is missing");
   if (port.info.name.size() > 63 || port.info.name.find('/') != std::string::npos)
     keys.fail("name", "allowed are at most 63 characters without '/'");
   if (port.info.kind.empty()) keys.fail("kind", fmt::format("is missing: {}", fmt::join(kKinds, ", ")));
-  if (!mac.empty() && !parse_mac(mac, port.info.mac))
-    keys.fail("mac", "allowed is the address of one station, such as \"02:00:00:00:00:01\"");
   if (port.program.empty() && (!port.program_name.empty() || !maps.empty()))
     keys.fail(maps.empty() ? "program_name" : "maps", "needs the key \"program\" too");
   for (const auto& [map, file] : maps)
@@ -181,6 +168,8 @@ Result<PortConfig> read_port(Keys keys, const std::string& folder) {
   if (port.info.kind == "af_xdp") read_af_xdp(keys, port);
   if (port.info.kind == "tap") read_tap(keys, port);
   if (port.info.kind == "pcap") read_pcap(keys, port, folder);
+  XNIC_TRY(read_faults(keys, port.faults));
+  XNIC_TRY(read_settings(keys, queues_of(port), port.settings));
   XNIC_TRY(keys.finish());
   return port;
 }
@@ -199,17 +188,28 @@ Result<void> check_unique(const std::vector<PortConfig>& ports) {
   return {};
 }
 
-base::Unexpected syntax_error(const toml::parse_error& error, const std::string& name) {
-  return make_error(ErrorKind::kBadInput, fmt::format("{}:{}", name, error.source().begin.line), "is no TOML: {}",
-                    error.description());
+// A filter that leads to a port that is not there is a mistake of the file; the daemon opens ports in their order.
+Result<void> check_filters(const std::vector<PortConfig>& ports) {
+  for (const PortConfig& port : ports) {
+    for (const FilterRule& rule : port.settings.filters.value_or(std::vector<FilterRule>{})) {
+      const auto named = [&](const PortConfig& other) { return other.info.name == rule.to_port; };
+      if (!rule.to_port.empty() && std::ranges::none_of(ports, named))
+        return make_error(ErrorKind::kBadInput, rule.where, "to_port: there is no port named \"{}\"", rule.to_port);
+      if (rule.to_host && port.host.empty())
+        return make_error(ErrorKind::kBadInput, rule.where, "to_host: the port has no host side; see its key host");
+    }
+  }
+  return {};
 }
 
 }  // namespace
 
+QueueCounts queues_of(const PortConfig& port) {
+  return {port.rx_queues != 0 ? port.rx_queues : port.info.queues, port.rx_queues != 0};
+}
+
 Result<Config> parse_config(std::string_view text, const std::string& name, const std::string& folder) {
-  const toml::parse_result parsed = toml::parse(text);
-  if (!parsed) return syntax_error(parsed.error(), name);
-  const toml::table& root = parsed.table();
+  XNIC_ASSIGN(const toml::table root, parse_table(text, name));
   Config config{name, {}, {}};
   for (const auto& [key, node] : root) {
     const std::string where = fmt::format("{}:{}", name, node.source().begin.line);
@@ -226,6 +226,7 @@ Result<Config> parse_config(std::string_view text, const std::string& name, cons
     }
   }
   XNIC_TRY(check_unique(config.ports));
+  XNIC_TRY(check_filters(config.ports));
   for (const PortConfig& port : config.ports)
     if (port.first_worker >= config.card.workers)
       return make_error(ErrorKind::kBadInput, port.where, "first_worker: {}, and the card has {} workers, from 0",
@@ -240,9 +241,8 @@ Result<Config> read_config(const std::string& path) {
 }
 
 Result<PortConfig> parse_port(std::string_view text, const std::string& name, const std::string& folder) {
-  const toml::parse_result parsed = toml::parse(text);
-  if (!parsed) return syntax_error(parsed.error(), name);
-  return read_port(Keys(parsed.table(), "a port", name), folder);
+  XNIC_ASSIGN(const toml::table table, parse_table(text, name));
+  return read_port(Keys(table, "a port", name), folder);
 }
 
 }  // namespace xnic::nic::control

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "nic/control/settings.hpp"
 #include "nic/port/af_xdp.hpp"
 #include "nic/port/capture.hpp"
+#include "nic/port/fault.hpp"
 #include "nic/port/memory.hpp"
 #include "nic/port/port.hpp"
 
@@ -54,7 +56,10 @@ struct PortConfig {
   std::string program;       // ELF object; empty: none
   std::string program_name;  // function or section; empty: the object's only one
   std::vector<MapFill> maps;
+  std::optional<port::FaultOptions> faults;
+  PortSettings settings;
 };
+QueueCounts queues_of(const PortConfig& port);
 
 struct Config {
   std::string file;

@@ -89,6 +89,90 @@ void Keys::numbers(std::string_view key, std::vector<int>& target, int64_t min, 
   target = std::move(values);
 }
 
+void Keys::choices(std::string_view key, std::vector<std::string>& target, std::span<const std::string_view> allowed) {
+  const toml::node* node = find(key);
+  if (node == nullptr) return;
+  const std::string list = fmt::format("a list of \"{}\"", fmt::join(allowed, "\", \""));
+  if (!node->is_array()) return wrong(key, list);
+  for (const toml::node& element : *node->as_array()) {
+    const auto value = element.value_exact<std::string>();
+    if (!value || std::ranges::find(allowed, *value) == allowed.end()) return wrong(key, list);
+    target.push_back(*value);
+  }
+}
+
+bool Keys::number_or_word(std::string_view key, uint32_t& number, int64_t min, int64_t max,
+                          std::span<const std::string_view> words, std::string& word) {
+  const toml::node* node = find(key);
+  if (node == nullptr) return false;
+  const auto value = node->value_exact<int64_t>();
+  if (value && *value >= min && *value <= max) {
+    number = static_cast<uint32_t>(*value);
+    return true;
+  }
+  const auto text = node->value_exact<std::string>();
+  if (text && std::ranges::find(words, *text) != words.end())
+    word = *text;
+  else
+    wrong(key, fmt::format("a whole number from {} to {}, or one of \"{}\"", min, max, fmt::join(words, "\", \"")));
+  return false;
+}
+
+void Keys::mac(std::string_view key, port::MacAddress& target, bool group) {
+  std::string given;
+  text(key, given);
+  if (given.empty()) return;
+  unsigned bytes[6] = {};
+  char end = 0;
+  const bool good = given.size() == 17 && std::sscanf(given.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%c", &bytes[0], &bytes[1],
+                                                      &bytes[2], &bytes[3], &bytes[4], &bytes[5], &end) == 6;
+  if (!good || (!group && (bytes[0] & 1) != 0))
+    return fail(key, group ? "allowed is a MAC address, such as \"02:00:00:00:00:01\""
+                           : "allowed is the address of one station, such as \"02:00:00:00:00:01\"");
+  std::copy_n(bytes, 6, target.begin());
+}
+
+const toml::table* Keys::table(std::string_view key) {
+  const toml::node* node = find(key);
+  if (node != nullptr && !node->is_table()) wrong(key, "a table");
+  return node == nullptr ? nullptr : node->as_table();
+}
+
+std::vector<const toml::table*> Keys::tables(std::string_view key) {
+  std::vector<const toml::table*> list;
+  const toml::node* node = find(key);
+  if (node == nullptr) return list;
+  const toml::array* const all = node->as_array();
+  if (all == nullptr || !(all->empty() || all->is_array_of_tables())) {
+    wrong(key, "a list of tables");
+    return list;
+  }
+  for (const toml::node& element : *all) list.push_back(element.as_table());
+  return list;
+}
+
+std::string Keys::one_line() const {
+  std::vector<std::pair<toml::source_position, std::string>> parts;
+  for (const auto& [key, node] : table_) {
+    std::string value;
+    if (const auto text = node.value_exact<std::string>()) value = *text;
+    if (const auto number = node.value_exact<int64_t>()) value = std::to_string(*number);
+    if (const auto flag = node.value_exact<bool>()) value = *flag ? "true" : "false";
+    parts.emplace_back(node.source().begin, fmt::format("{}={}", key.str(), value));
+  }
+  std::ranges::sort(parts, {}, [](const auto& part) { return std::pair(part.first.line, part.first.column); });
+  std::string line;
+  for (const auto& [where, text] : parts) line += (line.empty() ? "" : " ") + text;
+  return line;
+}
+
+base::Result<toml::table> parse_table(std::string_view text, const std::string& name) {
+  toml::parse_result parsed = toml::parse(text);
+  if (parsed) return std::move(parsed).table();
+  return base::make_error(ErrorKind::kBadInput, fmt::format("{}:{}", name, parsed.error().source().begin.line),
+                          "is no TOML: {}", parsed.error().description());
+}
+
 void Keys::path(std::string_view key, std::string& target, const std::string& folder) {
   std::string given;
   text(key, given);

@@ -47,6 +47,8 @@ Result<void> Service::open() {
       return base::Unexpected(base::Error{attached.error().kind, config.where, attached.error().message()});
   }
   configured_.clear();
+  // Filters name ports: all of them are there now.
+  for (const PortConfig& config : config_.ports) XNIC_TRY(apply(ports_.at(config.info.name), config.settings));
   return {};
 }
 
@@ -84,6 +86,14 @@ Result<std::unique_ptr<port::Port>> Service::make_port(const PortConfig& config)
   if (const auto* capture = std::get_if<port::CaptureOptions>(&config.options))
     return port::open_capture(config.info, *capture, clock_);
   return port::open_af_xdp(config.info, std::get<port::AfXdpOptions>(config.options), card_->memory(), clock_);
+}
+
+Result<std::unique_ptr<port::Port>> Service::behind_bad_link(std::unique_ptr<port::Port> port,
+                                                             const port::FaultOptions& options,
+                                                             port::FaultPort*& faults) {
+  XNIC_ASSIGN(std::unique_ptr<port::FaultPort> wrapped, port::wrap_with_faults(std::move(port), options, clock_));
+  faults = wrapped.get();
+  return wrapped;
 }
 
 namespace {
@@ -134,12 +144,15 @@ Result<Service::Port*> Service::open_port(PortConfig config) {
   }
   XNIC_TRY(reserve_frames(config));
   auto made = make_port(config);
+  port::FaultPort* faults = nullptr;
+  if (made && config.faults) made = behind_bad_link(std::move(*made), *config.faults, faults);
   if (!made) release_frames(config);
   if (!made) return base::Unexpected(base::Error{made.error().kind, config.where, made.error().message()});
   datapath::PortOptions options;
   options.rx_queues = config.rx_queues;
   options.first_worker = config.first_worker;
   options.engine = config.engine;
+  options.features = config.settings.features.value_or(datapath::Features{});
   port::Port* const port = made->get();
   if (auto added = card_->add_port(std::move(*made), options); !added) {
     release_frames(config);
@@ -149,6 +162,7 @@ Result<Service::Port*> Service::open_port(PortConfig config) {
   Port& entry = ports_[name];
   entry.config = std::move(config);
   entry.port = port;
+  entry.faults = faults;
   entry.engine = entry.config.engine.empty() ? config_.card.engine : entry.config.engine;
   if (!entry.config.host.empty()) {
     if (auto host = add_host(entry); !host) {

@@ -33,7 +33,8 @@ Result<uint64_t> number_member(const ordered_json& request, const char* key, uin
 namespace {
 
 constexpr std::string_view kRequests =
-    "info, ports, add_port, remove_port, attach, detach, stats, trace, maps, "
+    "info, ports, add_port, remove_port, change_port, filters, add_filter, remove_filter, attach, detach, stats, "
+    "trace, maps, "
     "map_dump, map_get, map_set, map_delete, map_watch, stop";
 
 std::string mac_text(const port::MacAddress& mac) {
@@ -72,8 +73,9 @@ Result<Reply> Service::answer(const Message& message, const Peer& peer) {
   XNIC_ASSIGN(const ordered_json request, parse_object(message.json));
   XNIC_ASSIGN(const std::string what, text_member(request, "request", true));
   // Requests that only look are told at debug level: monitoring asks every second.
-  const bool changes = what == "add_port" || what == "remove_port" || what == "attach" || what == "detach" ||
-                       what == "map_set" || what == "map_delete" || what == "stop";
+  const bool changes = what == "add_port" || what == "remove_port" || what == "change_port" || what == "add_filter" ||
+                       what == "remove_filter" || what == "attach" || what == "detach" || what == "map_set" ||
+                       what == "map_delete" || what == "stop";
   if (changes || what == "trace")
     log_(Level::kInfo,
          fmt::format("{} asked for by process {}, user {}, group {}", what, peer.pid, peer.uid, peer.gid));
@@ -89,6 +91,10 @@ Result<Reply> Service::answer(const Message& message, const Peer& peer) {
   } else if (what == "remove_port") {
     XNIC_ASSIGN(const std::string name, text_member(request, "port", true));
     XNIC_TRY(close_port(name));
+  } else if (what == "change_port") {
+    reply = change_port_request(request);
+  } else if (what == "filters" || what == "add_filter" || what == "remove_filter") {
+    reply = filter_request(what, request);
   } else if (what == "attach") {
     reply = attach_request(request, message.blob);
   } else if (what == "detach") {
@@ -134,7 +140,12 @@ Result<ordered_json> Service::add_port_request(const ordered_json& request) {
   XNIC_ASSIGN(PortConfig config, parse_port(text, name.empty() ? "port" : name, folder));
   if (!config.program.empty())
     return make_error(ErrorKind::kBadInput, config.where, "program: is not allowed here; attach it to the port after");
-  XNIC_ASSIGN(const Port* const port, open_port(std::move(config)));
+  const std::string opened = config.info.name;
+  XNIC_ASSIGN(Port* const port, open_port(std::move(config)));
+  if (auto applied = apply(*port, port->config.settings); !applied) {
+    XNIC_TRY(close_port(opened));
+    return base::Unexpected(std::move(applied.error()));
+  }
   return ordered_json{{"ifindex", port->port->info().ifindex}};
 }
 

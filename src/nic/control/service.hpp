@@ -37,6 +37,13 @@ struct Counts {
   uint64_t received = 0, received_bytes = 0, transmitted = 0, transmitted_bytes = 0;
   uint64_t drop_no_frame = 0, drop_bad = 0, drop_too_long = 0, drop_down = 0, drop_kernel = 0;
 };
+// What a bad link did, both ways, over all queues.
+struct FaultCounts {
+  struct Direction {
+    uint64_t dropped = 0, duplicated = 0, reordered = 0, corrupted = 0, delayed = 0, stalls = 0;
+  };
+  Direction receive, transmit;
+};
 struct PortStats {
   std::string name, kind;
   uint32_t ifindex = 0;
@@ -44,6 +51,7 @@ struct PortStats {
   std::string error;                  // why it is down; empty: it is up
   std::string file, program, engine;  // empty: no program
   Counts port;                        // what the port itself counts
+  std::optional<FaultCounts> faults;  // of a port behind a bad link
   datapath::Totals datapath;
   std::vector<datapath::QueueTotals> queues;
   std::vector<datapath::WorkerEngine> engines;
@@ -92,9 +100,10 @@ class Service {
   friend class TraceStream;
   struct Port {
     PortConfig config;
-    port::Port* port = nullptr;  // the card's
-    port::Port* host = nullptr;  // its host side, the card's; null: none
-    std::string engine;          // of its program
+    port::Port* port = nullptr;         // the card's
+    port::Port* host = nullptr;         // its host side, the card's; null: none
+    port::FaultPort* faults = nullptr;  // the port, when it is behind a bad link
+    std::string engine;                 // of its program
     std::shared_ptr<LoadedObject> object;
     const device::ObjectProgram* program = nullptr;  // of the object; null: none
     exec::kernel::Fd link;
@@ -107,6 +116,9 @@ class Service {
   // ports.cpp
   base::Result<Port*> open_port(PortConfig config);
   base::Result<std::unique_ptr<port::Port>> make_port(const PortConfig& config);
+  base::Result<std::unique_ptr<port::Port>> behind_bad_link(std::unique_ptr<port::Port> port,
+                                                            const port::FaultOptions& options,
+                                                            port::FaultPort*& faults);
   base::Result<void> add_host(Port& port);
   base::Result<void> close_port(const std::string& name);
   base::Result<Port*> find_port(const std::string& name);
@@ -128,6 +140,12 @@ class Service {
   base::Result<Json> add_port_request(const Json& request);
   base::Result<Json> attach_request(const Json& request, base::Bytes elf);
   base::Result<Reply> trace_request(const Json& request);
+
+  // settings_requests.cpp
+  base::Result<std::vector<datapath::Filter>> resolve(const Port& port, const std::vector<FilterRule>& rules);
+  base::Result<void> apply(Port& port, PortSettings settings);
+  base::Result<Json> change_port_request(const Json& request);
+  base::Result<Json> filter_request(const std::string& what, const Json& request);
 
   // map_requests.cpp
   struct NamedMap {

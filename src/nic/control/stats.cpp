@@ -28,6 +28,24 @@ Counts sum(const port::Port& port) {
   return counts;
 }
 
+FaultCounts faults_of(const port::FaultPort& port) {
+  FaultCounts counts;
+  const auto add = [](FaultCounts::Direction& to, const port::FaultCounters& from) {
+    to.dropped += from.dropped, to.duplicated += from.duplicated, to.reordered += from.reordered;
+    to.corrupted += from.corrupted, to.delayed += from.delayed, to.stalls += from.stalls;
+  };
+  for (uint32_t queue = 0; queue < port.info().queues; ++queue) {
+    add(counts.receive, port.receive_faults(queue));
+    add(counts.transmit, port.transmit_faults(queue));
+  }
+  return counts;
+}
+
+ordered_json faults_json(const FaultCounts::Direction& counts) {
+  return {{"dropped", counts.dropped},     {"duplicated", counts.duplicated}, {"reordered", counts.reordered},
+          {"corrupted", counts.corrupted}, {"delayed", counts.delayed},       {"stalls", counts.stalls}};
+}
+
 ordered_json totals_json(const datapath::Totals& totals) {
   ordered_json json = {{"received", totals.received}, {"copied", totals.copied}, {"sent", totals.sent}};
   for (size_t reason = 0; reason < datapath::kDropCount; ++reason)
@@ -76,6 +94,8 @@ ordered_json port_json(const PortStats& port) {
                    {"too_long", counts.drop_too_long},
                    {"down", counts.drop_down},
                    {"kernel", counts.drop_kernel}};
+  if (port.faults)
+    json["faults"] = {{"receive", faults_json(port.faults->receive)}, {"transmit", faults_json(port.faults->transmit)}};
   json["datapath"] = totals_json(port.datapath);
   ordered_json queues = ordered_json::array();
   for (const datapath::QueueTotals& queue : port.queues) {
@@ -113,6 +133,7 @@ Stats Service::stats() {
   for (const auto& [name, port] : ports_) {
     PortStats& entry = add(*port.port, "");
     entry.queues = card_->queue_totals(entry.ifindex);
+    if (port.faults != nullptr) entry.faults = faults_of(*port.faults);
     if (port.program != nullptr) {
       entry.file = port.object->file;
       entry.program = port.program->name;
