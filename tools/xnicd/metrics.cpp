@@ -2,9 +2,18 @@
 // One collection is one look at the card's counters; nothing is kept between two.
 #include "xnicd/metrics.hpp"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "exec/kernel/bpf_call.hpp"
 
 namespace xnic::tools {
 
@@ -105,12 +114,43 @@ class Collector final : public prometheus::Collectable {
 struct Metrics::State {
   std::shared_ptr<Collector> collector;  // before the exposer: its threads use it
   std::unique_ptr<prometheus::Exposer> exposer;
+  std::string host;  // as configured: an IPv4 address, or one of IPv6 in brackets
 };
+
+namespace {
+
+// Connects and says nothing.
+void knock(const std::string& host, int port) {
+  const bool ipv6 = host.starts_with('[');
+  const exec::kernel::Fd fd(socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in v4{};
+  sockaddr_in6 v6{};
+  v4.sin_family = AF_INET;
+  v6.sin6_family = AF_INET6;
+  v6.sin6_addr = in6addr_loopback;  // the only one of IPv6
+  v4.sin_port = v6.sin6_port = htons(static_cast<uint16_t>(port));
+  if (!ipv6) inet_pton(AF_INET, host.c_str(), &v4.sin_addr);
+  (void)connect(fd.get(), ipv6 ? reinterpret_cast<const sockaddr*>(&v6) : reinterpret_cast<const sockaddr*>(&v4),
+                ipv6 ? sizeof v6 : sizeof v4);
+}
+
+}  // namespace
 
 Metrics::Metrics(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Metrics::Metrics(Metrics&&) noexcept = default;
 Metrics& Metrics::operator=(Metrics&&) noexcept = default;
-Metrics::~Metrics() = default;
+// The library's server looks every two seconds whether it shall end, or when somebody connects.
+Metrics::~Metrics() {
+  if (state_ == nullptr || state_->exposer == nullptr) return;
+  const std::vector<int> ports = state_->exposer->GetListeningPorts();
+  std::atomic<bool> ended{false};
+  std::thread knocking([&] {
+    for (; !ended && !ports.empty(); usleep(5000)) knock(state_->host, ports[0]);
+  });
+  state_->exposer.reset();
+  ended = true;
+  knocking.join();
+}
 
 base::Result<Metrics> Metrics::serve(const std::string& address, std::function<Stats()> stats) {
   auto state = std::make_unique<State>();
@@ -121,6 +161,7 @@ base::Result<Metrics> Metrics::serve(const std::string& address, std::function<S
     return base::make_error(base::ErrorKind::kIo, address, "cannot serve metrics here: {}: see [card] metrics",
                             error.what());
   }
+  state->host = address.substr(0, address.rfind(':'));
   state->exposer->RegisterCollectable(state->collector);
   return Metrics(std::move(state));
 }

@@ -4,6 +4,7 @@
 // may pass or redirect; a broadcast goes to every entry, the original to the last.
 #include <linux/bpf.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "nic/datapath/worker.hpp"
@@ -196,7 +197,15 @@ void Worker::to_worker(const PortView& port, const Redirect& redirect, Batch pac
     drop(packets, counters_of(port), Drop::kNoTarget);
     return;
   }
-  for (Packet& packet : packets) hand_over(Class::kCpu, redirect.target, packet, errand, counters_of(port));
+  // The entry's queue size bounds what is on its way to that worker, from all workers.
+  exec::maps::Map* map = program_of(port).map(redirect.map_id);
+  const uint32_t size = map == nullptr ? 0 : entry_value(*map, redirect.target).target;
+  uint64_t filled = 0;
+  for (uint32_t from = 0; from < fabric_.workers; ++from)
+    if (from != redirect.target) filled += fabric_.ring(Class::kCpu, from, redirect.target).filled();
+  const size_t fits = std::min<size_t>(packets.size(), filled < size ? size - filled : 0);
+  for (Packet& packet : packets.first(fits)) hand_over(Class::kCpu, redirect.target, packet, errand, counters_of(port));
+  drop(packets.subspan(fits), counters_of(port), size == 0 ? Drop::kNoTarget : Drop::kHandOverFull);
 }
 
 // On the worker that the entry names.

@@ -124,6 +124,23 @@ TEST_F(TwoWorkers, CpumapEntriesMoveAPacketToAnotherWorker) {
   for (const uint32_t key : {0, 1}) set("workers", key, 0);
 }
 
+TEST_F(TwoWorkers, ACpumapEntryTakesAsManyPacketsAsItsQueueHolds) {
+  auto wire = add_port(2);
+  auto host = add_port(3, {.side_of = 2, .host = true});
+  ASSERT_GE(attach(2, "obey"), 0);
+  set("workers", 1, 4);
+  for (int i = 0; i < 10; ++i) wire->put(order(kCpumap, 1));
+  card_->worker(0).poll_once();
+  EXPECT_EQ(dropped(Drop::kHandOverFull), 6u);
+  poll_all();
+  EXPECT_EQ(host->take().size(), 4u);
+  // What was taken makes room again.
+  wire->put(order(kCpumap, 1));
+  poll_all();
+  EXPECT_EQ(host->take().size(), 1u);
+  EXPECT_EQ(dropped(Drop::kHandOverFull), 6u);
+}
+
 TEST_F(TwoWorkers, JumboFramesChangeHandsWhole) {
   auto wire = add_port(2, spread_over(2));
   auto host = add_port(3, {.side_of = 2, .host = true});
