@@ -116,7 +116,7 @@ namespace {
 void find_places(const Setting& s, const Path& path, const World& world, Term condition, Term address,
                  std::vector<Place>& out) {
   Terms& terms = s.terms;
-  const Node n = terms.node(address);
+  const Node& n = terms.node(address);
   Term object = ~Term{0}, choice = ~Term{0};
   const auto look = [&](Term t) {
     if (terms.is_pointer(t))
@@ -136,7 +136,7 @@ void find_places(const Setting& s, const Path& path, const World& world, Term co
     const bool stale = tag == kPacketTag && object != world.data;
     out.push_back({condition, stale ? -1 : tag, object, address});
   } else if (choice != ~Term{0} && out.size() < 32) {
-    const Node c = terms.node(choice);
+    const Node& c = terms.node(choice);
     const int known = path.decide(terms, c.args[0]);
     const Term rest = terms.sub(address, choice);
     if (known != 0)

@@ -60,7 +60,7 @@ class Generalizer {
       : s_(s), cuts_(cuts), a_(a), b_(b), pairing_(s.terms) {}
 
   std::optional<Product> run() {
-    if (!alike() || !cuts_.at(here_)) return std::nullopt;
+    if (!alike() || !cuts_.at({a_.bytecode.slot, a_.core.row})) return std::nullopt;
     Product out = a_;
     each_memory(out.bytecode.world, a_.bytecode.world, b_.bytecode.world, true);
     each_memory(out.core.world, a_.core.world, b_.core.world, true);
@@ -83,12 +83,18 @@ class Generalizer {
     if (!ok_ || !shared(out)) return std::nullopt;
     out.path = Path::generalize(s_.terms, a_.path, b_.path, pairing_);
     out.general = true;
-    for (const Cuts::Place& cut : b_.cuts) {
+    for (size_t cut : b_.cuts) {
       if (std::find(out.cuts.begin(), out.cuts.end(), cut) == out.cuts.end()) out.cuts.push_back(cut);
     }
-    std::erase(out.cuts, here_);
-    out.cuts.push_back(here_);
-    for (const auto& v : pairing_.variables()) cuts_.made(symbol(v.term), here_);
+    std::erase(out.cuts, cuts_.number());
+    out.cuts.push_back(cuts_.number());
+    out.doubts.insert(out.doubts.end(), b_.doubts.begin(), b_.doubts.end());
+    for (const auto& v : pairing_.variables()) cuts_.made(symbol(v.term));
+    for (const Path* path : {&a_.path, &b_.path}) {
+      for (Term literal : path->literals()) {
+        if (out.path.decide(s_.terms, literal) != 1) cuts_.lost(literal);
+      }
+    }
     return out;
   }
 
@@ -188,7 +194,6 @@ class Generalizer {
   const Setting& s_;
   Cuts& cuts_;
   const Product &a_, &b_;
-  const Cuts::Place here_{a_.bytecode.slot, a_.core.row};
   Pairing pairing_;
   bool ok_ = true;
 };
@@ -304,22 +309,26 @@ std::optional<Product> generalize(const Setting& s, Cuts& cuts, const Product& a
   return Generalizer(s, cuts, a, b).run();
 }
 
+void Cuts::begin(size_t number) {
+  number_ = number, used_ = false;
+  for (auto* all : {&made_, &lost_}) std::erase_if(*all, [&](const auto& entry) { return entry.second >= number; });
+}
+
 void Cuts::blame(const Terms& terms, const Product& state, Term condition) {
   Symbols symbols(terms);
   symbols.add(condition);
-  const size_t before = blamed_.size();
-  for (Term t : symbols.all()) {
-    if (auto it = made_.find(t); it != made_.end()) {
-      blamed_.insert(it->second);
-    }
-  }
-  if (blamed_.size() == before && !state.cuts.empty()) blamed_.insert(state.cuts.back());
+  for (Term t : state.doubts) symbols.add(t);
+  std::optional<size_t> last;
+  const auto consider = [&](const std::map<Term, size_t>& from, Term t) {
+    const auto it = from.find(t);
+    if (it == from.end() || std::find(state.cuts.begin(), state.cuts.end(), it->second) == state.cuts.end()) return;
+    last = std::max(last.value_or(0), it->second);
+  };
+  for (Term t : symbols.all()) consider(made_, t), consider(lost_, t);
+  if (!last && !state.cuts.empty()) last = state.cuts.back();
+  if (last) blamed_ = std::max(blamed_.value_or(0), *last);
 }
 
-bool Cuts::learn() {
-  made_.clear();
-  without_.insert(blamed_.begin(), blamed_.end());
-  return !std::exchange(blamed_, {}).empty();
-}
+std::optional<size_t> Cuts::learn() { return std::exchange(blamed_, std::nullopt); }
 
 }  // namespace xnic::compile::prove

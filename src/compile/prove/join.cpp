@@ -139,6 +139,10 @@ void Joiner::join_into(Product& a, const Product& b) const {
   Term guard;
   a.path = Path::join(t, a.path, b.path, guard);
   a.general |= b.general;
+  a.cuts.insert(a.cuts.end(), b.cuts.begin(), b.cuts.end());
+  std::sort(a.cuts.begin(), a.cuts.end());
+  a.cuts.erase(std::unique(a.cuts.begin(), a.cuts.end()), a.cuts.end());
+  a.doubts.insert(a.doubts.end(), b.doubts.begin(), b.doubts.end());
   const auto memory = [&](Memory& x, const Memory& y) {
     if (!same_bytes(x, y)) x = either(t, guard, x, y);
   };

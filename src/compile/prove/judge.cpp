@@ -10,8 +10,9 @@
 namespace xnic::compile::prove {
 
 namespace {
-constexpr uint64_t kBranchEffort = 30'000;    // for a question whose answer only saves work
-constexpr uint64_t kFirstEffort = 1'000'000;  // for a question that can still be parted
+constexpr uint64_t kBranchEffort = 30'000;      // for a question whose answer only saves work
+constexpr uint64_t kFirstEffort = 1'000'000;    // for a question that can still be parted
+constexpr uint64_t kGeneralEffort = 2'000'000;  // for one about a general state, which can be made less general
 constexpr int kMostSplits = 12;
 constexpr size_t kMostConditions = 32;
 constexpr uint64_t kPacketShown = 256;
@@ -77,7 +78,7 @@ Solver::Answer Judge::refute(Path& path, Term condition, int splits) {
   Terms& terms = s_.terms;
   const Term reduced = reduce(path, condition);
   if (path.decide(terms, reduced) == 1) return Solver::Answer::kUnsat;
-  const Node n = terms.node(reduced);
+  const Node& n = terms.node(reduced);
   if (n.kind == Kind::kNot && terms.node(n.args[0]).kind == Kind::kOr) {
     const std::vector<Term> parts = terms.node(n.args[0]).args;
     const auto first = refute(path, terms.negate(parts[0]), splits);
@@ -95,8 +96,8 @@ Solver::Answer Judge::refute(Path& path, Term condition, int splits) {
   if (!sharpen(path)) return Solver::Answer::kUnsat;
   const Term way = splits > 0 && !conditions.empty() ? conditions[0] : ~Term{0};
   const bool last = way == ~Term{0};
-  auto answer = questions_.possible(path, terms.negate(reduced), last ? options_.effort : kFirstEffort);
-  if (answer == Solver::Answer::kSat) answer = questions_.possible_in_full(path, terms.negate(reduced));
+  auto answer = questions_.possible(path, terms.negate(reduced), last ? most_effort_ : kFirstEffort);
+  if (answer == Solver::Answer::kSat) answer = questions_.possible_in_full(path, terms.negate(reduced), most_effort_);
   if (answer != Solver::Answer::kUnsat) not_shown_ = reduced;
   if (answer != Solver::Answer::kUnknown || last || questions_.region_left() == 0) return answer;
   for (Term side : {way, terms.negate(way)}) {
@@ -140,6 +141,7 @@ bool Judge::require(const Product& at, arch::ebpf::Slot slot, Term condition, co
   ProofRegion& r = region(at, slot, what);
   questions_.begin_region();
   Path path = at.path;
+  most_effort_ = at.general ? kGeneralEffort : options_.effort;
   switch (refute(path, condition, kMostSplits)) {
     case Solver::Answer::kUnsat:
       return true;

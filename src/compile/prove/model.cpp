@@ -15,7 +15,7 @@ Model Model::changed() const {
 }
 
 Model::Key Model::key(const Terms& terms, Term t) {
-  const Node n = terms.node(t);
+  const Node& n = terms.node(t);
   Key key = {uint64_t(n.kind) << 8 | n.width, n.value};
   for (Term arg : n.args) key.push_back(value(terms, arg));
   return key;
@@ -42,7 +42,7 @@ uint64_t Model::value(const Terms& terms, Term t) {
 }
 
 uint64_t Model::meaning(const Terms& terms, Term t) {
-  const Node n = terms.node(t);
+  const Node& n = terms.node(t);
   const auto a = [&](size_t i) { return value(terms, n.args[i]); };
   const auto signed_a = [&](size_t i) { return int64_t(sign(a(i), terms.width(n.args[i]))); };
   switch (n.kind) {

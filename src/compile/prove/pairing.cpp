@@ -11,6 +11,11 @@
 
 namespace xnic::compile::prove {
 
+namespace {
+// Numbers higher than this are unknowns where they differ: what a hash has gone through is of no use to what follows.
+constexpr unsigned kHigh = 40;
+}  // namespace
+
 unsigned Pairing::bits(Term a, Term b) const {
   const uint64_t most = std::max(terms_.upper_bound(a), terms_.upper_bound(b));
   return std::max(1u, unsigned(std::bit_width(most)));
@@ -52,6 +57,7 @@ Term Pairing::differing(Term a, Term b) {
     if (const Term sum = sums(a, b); sum != kNoTerm) return sum;
     return variable(a, b);
   }
+  if (terms_.height(a) > kHigh && terms_.height(b) > kHigh && !address(a) && !address(b)) return variable(a, b);
   if (const Term same = shape(a, b); same != kNoTerm) return same;
   if (const Term parts = split(a, b); parts != kNoTerm) return parts;
   return variable(a, b);
@@ -137,7 +143,7 @@ Term Pairing::sums(Term a, Term b) {
 
 // The same operation on other arguments.
 Term Pairing::shape(Term a, Term b) {
-  const Node x = terms_.node(a), y = terms_.node(b);
+  const Node &x = terms_.node(a), &y = terms_.node(b);
   if (x.kind != y.kind || x.args.empty() || x.args.size() != y.args.size() || x.coefs != y.coefs) return kNoTerm;
   if (x.kind == Kind::kSum) return kNoTerm;
   for (size_t i = 0; i < x.args.size(); i++) {

@@ -31,7 +31,7 @@ std::optional<Gap> gap_of(Terms& terms, const Node& atom) {
 }  // namespace
 
 int Path::decide(Terms& terms, Term condition, int depth) const {
-  const Node n = terms.node(condition);
+  const Node& n = terms.node(condition);
   if (n.kind == Kind::kConst) return n.value != 0;
   if (auto it = known_.find(condition); it != known_.end()) return it->second;
   if (n.kind == Kind::kNot) {
@@ -63,7 +63,7 @@ int Path::decide(Terms& terms, Term condition, int depth) const {
 }
 
 void Path::assume(Terms& terms, Term condition) {
-  const Node n = terms.node(condition);
+  const Node& n = terms.node(condition);
   if (n.kind == Kind::kAnd) {
     assume(terms, n.args[0]), assume(terms, n.args[1]);
     return;
@@ -78,7 +78,7 @@ void Path::assume(Terms& terms, Term condition) {
   const bool positive = n.kind != Kind::kNot;
   const Term atom = positive ? condition : n.args[0];
   known_[atom] = positive;
-  const Node a = terms.node(atom);
+  const Node& a = terms.node(atom);
   if (const auto gap = gap_of(terms, a)) {
     auto& [low, high] = gaps_.try_emplace(gap->terms, -1, INT64_MAX).first->second;
     if (positive == gap->opposite) low = std::max(low, int64_t(gap->by));

@@ -4,8 +4,10 @@
 // those at one place may become one (join.cpp). Loops go around until their condition is decided; what is behind a loop
 // waits for all that is in it.
 //
-// At first states become more general where they meet (generalize.cpp). When something is then not shown, the cut that
-// lost it is left out and all begins anew; when no cut is to blame, a last attempt joins only what loses nothing.
+// At first states become more general where they meet (generalize.cpp). When something is then not shown, the last cut
+// that lost some of it is left out, and the exploration goes back to where that cut was made: what was shown before it
+// stands, for the states that waited there wait again. When no cut is to blame, a second attempt joins only what loses
+// nothing.
 #include "compile/prove/prove.hpp"
 
 #include <fmt/format.h>
@@ -42,6 +44,9 @@ Order order_of_rows(const hxdp::Image& image) {
   return Order(next, {0});
 }
 
+constexpr int kMostBacks = 500;     // each leaves out one more cut
+constexpr uint64_t kExactPart = 3;  // the part of the budget that is kept for joins that lose nothing
+
 using Key = std::pair<std::vector<uint32_t>, uint32_t>;
 
 class Explorer {
@@ -50,7 +55,7 @@ class Explorer {
       : s_(setting),
         options_(options),
         report_(report),
-        general_(cuts != nullptr),
+        cuts_(cuts),
         judge_(setting, options, report, cuts),
         joiner_(setting, cuts),
         slots_(order_of_slots(setting.program)),
@@ -68,12 +73,14 @@ class Explorer {
     judge_.entry = first.core.world;
     push(std::move(first));
     while (!waiting_.empty()) {
-      std::vector<Product> here = std::move(waiting_.begin()->second);
+      const States group = std::move(waiting_.begin()->second);
       waiting_.erase(waiting_.begin());
-      joiner_.join(here);
+      std::vector<Product> here;
+      for (const auto& state : group) here.push_back(*state);
+      join(group, here);
       for (Product& p : here) {
         if (options_.mode == ProofMode::kFull && judge_.refuted()) return;
-        if (general_ && judge_.failed()) return;
+        if (cuts_ && judge_.failed()) break;
         if (judge_.out_of_budget() || ++report_.states > options_.max_states) {
           judge_.undecided(p, p.bytecode.slot, "path",
                            judge_.out_of_budget() ? "the budget is spent" : "too many states: a loop without a bound?");
@@ -87,16 +94,48 @@ class Explorer {
           judge_.give_up(p, give_up.why);
         }
       }
+      if (cuts_ && judge_.failed() && (judge_.out_of_budget() || !go_back())) return;
     }
   }
   uint64_t checks() const { return judge_.checks(); }
   uint64_t effort() const { return judge_.effort(); }
 
  private:
+  // States are shared with what was saved.
+  using States = std::vector<std::shared_ptr<const Product>>;
+  using Waiting = std::map<Key, States>;
+  // What there was before a cut: to go back to when the cut turns out to have lost too much.
+  struct Saved {
+    States here;
+    Waiting waiting;
+    std::vector<ProofRegion> regions;
+  };
+
+  void join(const States& group, std::vector<Product>& here) {
+    if (!cuts_ || group.size() < 2) return joiner_.join(here);
+    cuts_->begin(saved_.size());
+    joiner_.join(here);
+    if (cuts_->used()) saved_.push_back({group, waiting_, report_.regions});
+  }
+  // Back to the last cut that is to blame, which is left out from now on. False: there is none, or enough was tried.
+  bool go_back() {
+    const auto cut = cuts_->learn();
+    if (!cut || ++backs_ > kMostBacks) return false;
+    Saved& saved = saved_[*cut];
+    const Product& at = *saved.here[0];
+    cuts_->leave_out({at.bytecode.slot, at.core.row});
+    report_.regions = std::move(saved.regions);
+    waiting_ = std::move(saved.waiting);
+    for (const auto& state : saved.here) push(*state);
+    saved_.resize(*cut);
+    judge_.forget_failure();
+    return true;
+  }
+
   // Names what waits: nobody looks at it any more.
   void out_of_budget() {
     for (const auto& [key, states] : std::exchange(waiting_, {})) {
-      for (const Product& p : states) judge_.undecided(p, p.bytecode.slot, "path", "the budget is spent");
+      for (const auto& p : states) judge_.undecided(*p, p->bytecode.slot, "path", "the budget is spent");
     }
   }
   void push(Product p) {
@@ -114,7 +153,7 @@ class Explorer {
       }
     }
     key.second = p.core.done ? ~0u : rows_.at[p.core.row];
-    waiting_[key].push_back(std::move(p));
+    waiting_[key].push_back(std::make_shared<const Product>(std::move(p)));
   }
 
   static uint32_t trips(const Product& p, size_t depth, Slot head) {
@@ -173,6 +212,7 @@ class Explorer {
       if (p.bytecode.done) {
         if (core.why == Advance::Why::kDone) return finish(p);
         const auto stay = [](Product&) {};
+        if (p.general) p.doubts.push_back(core.condition);
         return fork(p, core.condition, stay, stay);
       }
       do {
@@ -218,12 +258,14 @@ class Explorer {
   const Setting& s_;
   const ProveOptions& options_;
   ProofReport& report_;
-  const bool general_;
+  Cuts* const cuts_;
   Judge judge_;
   Joiner joiner_;
   Order slots_, rows_;
   std::vector<uint32_t> anchors_;  // by row: place of the first bytecode that it does; only a hint
-  std::map<Key, std::vector<Product>> waiting_;
+  Waiting waiting_;
+  std::vector<Saved> saved_;  // by number of the cut
+  int backs_ = 0;
 };
 
 Setting make_setting(Terms& terms, const Program& program, const Facts& facts, const hxdp::Image& image) {
@@ -287,8 +329,6 @@ Product entry_state(const Setting& s) {
 }  // namespace
 
 namespace {
-constexpr int kMostAttempts = 40;  // each leaves out the cut that failed before
-
 ProofReport attempt(const Program& program, const Facts& facts, const hxdp::Image& image, const ProveOptions& options,
                     Cuts* cuts) {
   ProofReport report;
@@ -317,24 +357,18 @@ ProofReport attempt(const Program& program, const Facts& facts, const hxdp::Imag
 ProofReport prove(const Program& program, const Facts& facts, const hxdp::Image& image, const ProveOptions& options) {
   if (options.mode == ProofMode::kOff) return {};
   const auto start = std::chrono::steady_clock::now();
+  const uint64_t cpu_before = cpu_ms();
   Cuts cuts;
-  ProofReport report;
-  ProveOptions left = options;
-  int attempts = 0;
-  const auto again = [&](Cuts* with, int part) {
-    ProveOptions mine = left;
-    mine.effort /= part, mine.timeout_ms /= part;
-    const uint64_t before = cpu_ms();
-    const uint64_t checks = report.solver_checks, effort = report.effort;
-    report = attempt(program, facts, image, mine, with);
-    report.solver_checks += checks, report.effort += effort;
-    left.effort = options.effort - std::min(options.effort, report.effort);
-    left.timeout_ms -= std::min(left.timeout_ms, cpu_ms() - before);
-  };
-  do {
-    again(&cuts, 2);
-  } while (report.status == ProofStatus::kUndecided && ++attempts < kMostAttempts && cuts.learn());
-  if (report.status == ProofStatus::kUndecided) again(nullptr, 1);
+  ProveOptions part = options;
+  part.effort -= options.effort / kExactPart, part.timeout_ms -= options.timeout_ms / kExactPart;
+  ProofReport report = attempt(program, facts, image, part, &cuts);
+  if (report.status == ProofStatus::kUndecided) {
+    const ProofReport first = std::exchange(report, {});
+    part.effort = options.effort - std::min(options.effort, first.effort);
+    part.timeout_ms = options.timeout_ms - std::min(options.timeout_ms, cpu_ms() - cpu_before);
+    report = attempt(program, facts, image, part, nullptr);
+    report.solver_checks += first.solver_checks, report.effort += first.effort;
+  }
   report.time_ms =
       uint64_t(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count());
   return report;

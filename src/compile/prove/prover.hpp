@@ -29,6 +29,7 @@ class Judge {
   void give_up(const Product& at, const std::string& why);
   bool refuted() const { return refuted_; }
   bool failed() const { return failed_; }  // refuted, or not decided
+  void forget_failure() { failed_ = false; }
   bool out_of_budget() const;
   uint64_t checks() const { return questions_.checks(); }
   uint64_t effort() const { return questions_.effort(); }
@@ -50,7 +51,8 @@ class Judge {
   Cuts* const cuts_;
   Questions questions_;
   bool refuted_ = false, failed_ = false;
-  Term not_shown_ = 0;  // the part of the last condition that was not shown
+  uint64_t most_effort_ = 0;  // for one question of the condition in hand
+  Term not_shown_ = 0;        // the part of the last condition that was not shown
 };
 
 // rows.cpp. Runs the core as far as the path decides.

@@ -94,7 +94,7 @@ void Questions::witness(Path& path, const std::vector<Term>& asked) {
   std::unordered_set<Term> seen;
   const auto set = [&](auto&& self, Term t) -> void {
     if (!seen.insert(t).second) return;
-    const Node n = terms_.node(t);
+    const Node& n = terms_.node(t);
     for (Term arg : n.args) self(self, arg);
     if (n.kind == Kind::kByte || n.kind == Kind::kApply || n.kind == Kind::kSymbol)
       model.set(terms_, t, solver_.value(t));
@@ -119,10 +119,10 @@ Solver::Answer Questions::possible(Path& path, Term condition, uint64_t effort) 
   return answer;
 }
 
-Solver::Answer Questions::possible_in_full(const Path& path, Term condition) {
+Solver::Answer Questions::possible_in_full(const Path& path, Term condition, uint64_t effort) {
   std::vector<Term> all = path.literals();
   all.push_back(condition);
-  const uint64_t left = region_left();
+  const uint64_t left = std::min(effort, region_left());
   return left == 0 ? Solver::Answer::kUnknown : solver_.check(all, Solver::Reading::kExact, left, time_left_ms());
 }
 

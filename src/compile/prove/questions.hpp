@@ -24,7 +24,7 @@ class Questions {
   // leave out literals that have nothing to do with the condition; kUnknown after `effort`.
   Solver::Answer possible(Path& path, Term condition, uint64_t effort);
   // The same with all literals, not kept. After kSat, value() is an input.
-  Solver::Answer possible_in_full(const Path& path, Term condition);
+  Solver::Answer possible_in_full(const Path& path, Term condition, uint64_t effort);
   uint64_t value(Term t) { return solver_.value(t); }
 
   // The budget, in mode kRegions no more than one region may take since begin_region(). 0 when the time is up.

@@ -110,7 +110,8 @@ struct Product {
   Path path;
   std::deque<EventPtr> pending;  // of the bytecode, not yet matched
   bool general = false;          // has cases that no input leads to, perhaps: shows nothing wrong
-  std::vector<std::pair<arch::ebpf::Slot, arch::hxdp::Row>> cuts;  // where it became more general, the last one last
+  std::vector<size_t> cuts;      // numbers of those where it became more general, the last one last
+  std::vector<Term> doubts;      // on which the image went two ways when the program had come to its end
   // By depth of the call and head of a loop: how often the bytecode has come back to it.
   std::map<std::pair<size_t, arch::ebpf::Slot>, uint32_t> trips;
 };

@@ -29,6 +29,9 @@ Term Terms::intern(Node node) {
   CHECK(node.width >= 1 && node.width <= 64);
   auto [it, added] = index_.try_emplace(node, Term(nodes_.size()));
   if (added) {
+    uint16_t height = 0;
+    for (Term arg : node.args) height = std::max(height, heights_[arg]);
+    heights_.push_back(height < UINT16_MAX ? uint16_t(height + 1) : height);
     choices_.push_back(node.kind == Kind::kIte ||
                        std::any_of(node.args.begin(), node.args.end(), [&](Term arg) { return bool(choices_[arg]); }));
     nodes_.push_back(std::move(node));
@@ -88,9 +91,11 @@ Term Terms::linear(Term a, uint64_t ca, Term b, uint64_t cb, uint64_t constant) 
   const unsigned w = width(a);
   CHECK(w == width(b));
   const uint64_t mask = mask_of(w);
+  if (ca == 1 && cb == 1 && constant == 0 && !is_const(a) && !is_const(b) && (possible_ones(a) & possible_ones(b)) == 0)
+    return bitwise(Kind::kOr, a, b);
   std::map<Term, uint64_t> sum;
   const auto put = [&](Term t, uint64_t c) {
-    const Node n = nodes_[t];
+    const Node& n = nodes_[t];
     if (n.kind == Kind::kConst) {
       constant += c * n.value;
     } else if (n.kind == Kind::kSum) {
@@ -99,7 +104,7 @@ Term Terms::linear(Term a, uint64_t ca, Term b, uint64_t cb, uint64_t constant) 
     } else if (n.kind == Kind::kConcat && nodes_[n.args.back()].kind == Kind::kConst &&
                nodes_[n.args.back()].value != 0) {
       // x:const is x:0 + const
-      const Node low = nodes_[n.args.back()];
+      const Node& low = nodes_[n.args.back()];
       std::vector<Term> parts = n.args;
       parts.back() = this->constant(low.width, 0);
       constant += c * low.value;
@@ -116,13 +121,12 @@ Term Terms::linear(Term a, uint64_t ca, Term b, uint64_t cb, uint64_t constant) 
   }
   constant &= mask;
   // Disjoint bits: two parts, or one part and the constant.
-  if (parts.size() == 2 && constant == 0 && parts[0].second == 1 && parts[1].second == 1) {
-    if (is_const(bitwise(Kind::kAnd, parts[0].first, parts[1].first), 0))
-      return bitwise(Kind::kOr, parts[0].first, parts[1].first);
-  }
+  if (parts.size() == 2 && constant == 0 && parts[0].second == 1 && parts[1].second == 1 &&
+      (possible_ones(parts[0].first) & possible_ones(parts[1].first)) == 0)
+    return bitwise(Kind::kOr, parts[0].first, parts[1].first);
   if (parts.size() == 1 && constant != 0 && parts[0].second == 1 && nodes_[parts[0].first].kind == Kind::kConcat) {
-    const Term c = this->constant(w, constant);
-    if (w < 64 && is_const(bitwise(Kind::kAnd, parts[0].first, c), 0)) return bitwise(Kind::kOr, parts[0].first, c);
+    if (w < 64 && (possible_ones(parts[0].first) & constant) == 0)
+      return bitwise(Kind::kOr, parts[0].first, this->constant(w, constant));
   }
   return make_sum(w, constant, std::move(parts));
 }
@@ -167,26 +171,59 @@ bool Terms::is_opaque(Term t) const {
 }
 
 // Neighbouring slices of a sign extension, or of a bitwise operation, which were pushed down to its operands. ~0: none.
+// Operands are tried with one another, at every level below, so answers are kept.
 Term Terms::join_slices(Term high, Term low) {
-  const Node h = nodes_[high], l = nodes_[low];
+  const uint64_t key = uint64_t{high} << 32 | low;
+  if (auto it = joined_.find(key); it != joined_.end()) return it->second;
+  return joined_[key] = find_joined(high, low);
+}
+Term Terms::find_joined(Term high, Term low) {
+  const Node &h = nodes_[high], &l = nodes_[low];
   if (h.kind == Kind::kExtract && l.kind == Kind::kSext && h.value == l.width) {
-    const Node whole = nodes_[h.args[0]];
+    const Node& whole = nodes_[h.args[0]];
     if (whole.kind == Kind::kSext && whole.args == l.args) return extract(h.args[0], 0, unsigned(h.width) + l.width);
   }
-  if (h.kind != l.kind || (h.kind != Kind::kAnd && h.kind != Kind::kOr && h.kind != Kind::kXor)) return ~Term{0};
-  for (const size_t first : {0, 1}) {
-    const Term a = concat({h.args[0], l.args[first]}), b = concat({h.args[1], l.args[1 - first]});
-    const auto whole = [&](Term t) { return nodes_[t].kind != Kind::kConcat && nodes_[t].kind != Kind::kConst; };
-    if (whole(a) && whole(b)) return bitwise(h.kind, a, b);
+  const auto exclusive = [](const Node& n) { return n.kind == Kind::kXor || n.kind == Kind::kNot; };
+  const Kind kind = exclusive(h) || exclusive(l) ? Kind::kXor : h.kind;
+  if (kind != Kind::kXor && (h.kind != l.kind || (h.kind != Kind::kAnd && h.kind != Kind::kOr))) return ~Term{0};
+  std::vector<Term> highs, lows;
+  const uint64_t high_ones = operands(kind, high, highs), low_ones = operands(kind, low, lows);
+  if (highs.size() != lows.size()) return ~Term{0};
+  Term whole = ~Term{0};
+  for (Term part : highs) {
+    Term both = ~Term{0};
+    const auto partner =
+        std::find_if(lows.begin(), lows.end(), [&](Term t) { return (both = joined(part, t)) != ~Term{0}; });
+    if (partner == lows.end()) return ~Term{0};
+    lows.erase(partner);
+    whole = whole == ~Term{0} ? both : bitwise(kind, whole, both);
   }
-  return ~Term{0};
+  const uint64_t ones = high_ones << l.width | low_ones;
+  return ones == 0 ? whole : bitwise(kind, whole, constant(unsigned(h.width) + l.width, ones));
+}
+
+// Two neighbouring parts as one that is no concatenation. ~0: they do not come together.
+Term Terms::joined(Term high, Term low) {
+  const Node &h = nodes_[high], &l = nodes_[low];
+  const auto slice = [&](Term x, const Node& n) {
+    return n.kind == Kind::kExtract ? std::pair{n.args[0], n.value} : std::pair{x, uint64_t{0}};
+  };
+  const auto [ht, hl] = slice(high, h);
+  const auto [lt, ll] = slice(low, l);
+  if (ht == lt && hl == ll + l.width) return extract(ht, unsigned(ll), unsigned(h.width) + l.width);
+  // The low part of a sum is a sum of low parts, and no slice by its form.
+  if (h.kind == Kind::kExtract && hl == l.width && extract(ht, 0, l.width) == low)
+    return extract(ht, 0, unsigned(h.width) + l.width);
+  if (h.kind == Kind::kIte && l.kind == Kind::kIte && h.args[0] == l.args[0])
+    return ite(h.args[0], concat({h.args[1], l.args[1]}), concat({h.args[2], l.args[2]}));
+  return join_slices(high, low);
 }
 
 Term Terms::concat(std::vector<Term> parts) {
   std::vector<Term> flat;
   const auto push = [&](Term t) {
     if (!flat.empty()) {
-      const Node high = nodes_[flat.back()], low = nodes_[t];
+      const Node &high = nodes_[flat.back()], &low = nodes_[t];
       if (high.kind == Kind::kConst && low.kind == Kind::kConst) {
         flat.back() = constant(unsigned(high.width) + low.width, high.value << (low.width & 63) | low.value);
         return;
@@ -203,21 +240,8 @@ Term Terms::concat(std::vector<Term> parts) {
         flat.back() = ite(high.args[0], concat({high.args[1], t}), concat({high.args[2], t}));
         return;
       }
-      const auto slice = [&](Term x, const Node& n) {
-        return n.kind == Kind::kExtract ? std::pair{n.args[0], n.value} : std::pair{x, uint64_t{0}};
-      };
-      const auto [ht, hl] = slice(flat.back(), high);
-      const auto [lt, ll] = slice(t, low);
-      if (ht == lt && hl == ll + low.width) {
-        flat.back() = extract(ht, unsigned(ll), unsigned(high.width) + low.width);
-        return;
-      }
-      if (const Term whole = join_slices(flat.back(), t); whole != ~Term{0}) {
+      if (const Term whole = joined(flat.back(), t); whole != ~Term{0}) {
         flat.back() = whole;
-        return;
-      }
-      if (high.kind == Kind::kIte && low.kind == Kind::kIte && high.args[0] == low.args[0]) {
-        flat.back() = ite(high.args[0], concat({high.args[1], low.args[1]}), concat({high.args[2], low.args[2]}));
         return;
       }
     }
@@ -226,7 +250,7 @@ Term Terms::concat(std::vector<Term> parts) {
   unsigned total = 0;
   for (Term part : parts) {
     if (part == ~Term{0}) continue;
-    const Node n = nodes_[part];
+    const Node& n = nodes_[part];
     total += n.width;
     if (n.kind == Kind::kConcat) {
       for (Term t : n.args) push(t);
@@ -240,7 +264,7 @@ Term Terms::concat(std::vector<Term> parts) {
 }
 
 Term Terms::extract(Term t, unsigned low, unsigned w) {
-  const Node n = nodes_[t];
+  const Node& n = nodes_[t];
   CHECK(w >= 1 && low + w <= n.width);
   if (w == n.width) return t;
   switch (n.kind) {
@@ -291,7 +315,7 @@ Term Terms::extract(Term t, unsigned low, unsigned w) {
 Term Terms::zext(Term t, unsigned w) { return width(t) == w ? t : concat({constant(w - width(t), 0), t}); }
 
 Term Terms::sext(Term t, unsigned w) {
-  const Node n = nodes_[t];
+  const Node& n = nodes_[t];
   if (n.width == w) return t;
   if (n.kind == Kind::kConst) return constant(w, uint64_t(int64_t(n.value << (64 - n.width)) >> (64 - n.width)));
   if (n.kind == Kind::kSext) return sext(n.args[0], w);
@@ -341,6 +365,33 @@ uint64_t Terms::upper_bound(Term t) const {
   return bound;
 }
 
+// The bits that can be one, from the term's form alone.
+uint64_t Terms::possible_ones(Term t) const {
+  const Node& n = nodes_[t];
+  const uint64_t mask = mask_of(n.width);
+  switch (n.kind) {
+    case Kind::kConst:
+      return n.value;
+    case Kind::kConcat: {
+      uint64_t ones = 0;
+      for (Term arg : n.args) ones = ones << (width(arg) & 63) | possible_ones(arg);
+      return ones;
+    }
+    case Kind::kIte:
+      return possible_ones(n.args[1]) | possible_ones(n.args[2]);
+    case Kind::kSum: {
+      uint64_t any = n.value;  // no bit below the lowest one of a coefficient or of the constant
+      for (uint64_t c : n.coefs) any |= c;
+      const uint64_t most = upper_bound(t);
+      return most == 0 || any == 0 ? 0 : mask_of(64 - unsigned(__builtin_clzll(most))) & (0 - (any & (0 - any)));
+    }
+    default: {
+      const uint64_t most = upper_bound(t);
+      return most == 0 ? 0 : mask & mask_of(64 - unsigned(__builtin_clzll(most)));
+    }
+  }
+}
+
 uint64_t Terms::find_bound(Term t) const {
   const Node& n = nodes_[t];
   const uint64_t mask = mask_of(n.width);
@@ -388,7 +439,7 @@ uint64_t Terms::find_bound(Term t) const {
 Term Terms::rewrite(Term t, const std::function<int(Term)>& known, std::unordered_map<Term, Term>& cache) {
   if (nodes_[t].width > 1 && !choices_[t]) return t;
   if (auto it = cache.find(t); it != cache.end()) return it->second;
-  const Node n = nodes_[t];
+  const Node& n = nodes_[t];
   Term result = t;
   int truth = n.width == 1 && n.kind != Kind::kConst ? known(t) : -1;
   if (truth >= 0) {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -111,6 +112,7 @@ class Terms {
   bool is_opaque(Term t) const;
   const std::string& name(Term t) const { return names_[nodes_[t].value]; }
   bool has_choice(Term t) const { return choices_[t]; }
+  unsigned height(Term t) const { return heights_[t]; }  // operations above one another
   // Rebuilds the term with `known` conditions replaced by what they are known to be, in it and in the conditional
   // values in it; `cache` belongs to one `known`.
   Term rewrite(Term t, const std::function<int(Term)>& known, std::unordered_map<Term, Term>& cache);
@@ -123,8 +125,12 @@ class Terms {
   uint64_t name_index(const std::string& name);
   Term tagged(Term t, int64_t tag);
   Term join_slices(Term high, Term low);
+  Term find_joined(Term high, Term low);
+  Term joined(Term high, Term low);
   Term linear(Term a, uint64_t ca, Term b, uint64_t cb, uint64_t constant);
   Term make_sum(unsigned width, uint64_t constant, std::vector<std::pair<Term, uint64_t>> parts);
+  uint64_t operands(Kind kind, Term t, std::vector<Term>& out) const;
+  Term chain(Kind kind, Term a, Term b);
   Term bitwise_parts(Kind kind, Term a, Term b);
   Term eq_const(Term a, uint64_t c);
   Term fold(Term t);
@@ -139,19 +145,22 @@ class Terms {
   Term order_addresses(Term a, Term b);
   Term rebuild(const Node& n, const std::vector<Term>& args);
   uint64_t find_bound(Term t) const;
+  uint64_t possible_ones(Term t) const;
   bool small(const std::vector<std::pair<Term, uint64_t>>& parts, uint64_t constant) const;
 
   struct Hash {
     size_t operator()(const Node& n) const;
   };
-  std::vector<Node> nodes_;
+  std::deque<Node> nodes_;     // a reference to a node stays valid when others are made
   std::vector<bool> choices_;  // by term: has a conditional value in it
+  std::vector<uint16_t> heights_;
   std::unordered_map<Node, Term, Hash> index_;
   std::vector<std::string> names_;
   std::unordered_map<std::string, uint64_t> name_at_;
   std::unordered_map<Term, int64_t> tags_;
   std::unordered_map<uint64_t, uint64_t> objects_;  // by name: number
   mutable std::unordered_map<Term, uint64_t> bounds_;
+  std::unordered_map<uint64_t, Term> joined_;  // by high << 32 | low: what join_slices() has found
   Term true_ = 0, false_ = 0;
 };
 

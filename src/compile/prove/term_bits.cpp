@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Terms: bit operations, shifts and comparisons.
 #include <algorithm>
+#include <utility>
 
 #include "base/check.hpp"
 #include "compile/prove/term.hpp"
 
 namespace xnic::compile::prove {
+
+namespace {
+constexpr unsigned kScale = 12;
+}  // namespace
 
 Term Terms::negate(Term c) {
   const Node& n = nodes_[c];
@@ -40,6 +45,51 @@ Term Terms::bitwise_parts(Kind kind, Term a, Term b) {
   return concat(std::move(parts));
 }
 
+// What the operation is over, however it was grouped; constants and negations under kXor are returned as the bits that
+// they turn around. (Under kAnd and kOr there are no constants: they go by their runs of equal bits.)
+uint64_t Terms::operands(Kind kind, Term t, std::vector<Term>& out) const {
+  uint64_t ones = 0;
+  std::vector<Term> stack = {t};
+  while (!stack.empty()) {
+    const Term at = stack.back();
+    stack.pop_back();
+    const Node& n = nodes_[at];
+    if (n.kind == kind) {
+      stack.insert(stack.end(), n.args.begin(), n.args.end());
+    } else if (kind == Kind::kXor && n.kind == Kind::kNot) {
+      ones ^= 1, stack.push_back(n.args[0]);
+    } else if (kind == Kind::kXor && n.kind == Kind::kConst) {
+      ones ^= n.value;
+    } else {
+      out.push_back(at);
+    }
+  }
+  return ones;
+}
+
+// The operands of both in one order, whoever put them together: by what they are slices of, so that the slices of one
+// value stand in the order of the value's. A constant comes last.
+Term Terms::chain(Kind kind, Term a, Term b) {
+  const unsigned w = width(a);
+  std::vector<Term> all;
+  const uint64_t ones = operands(kind, a, all) ^ operands(kind, b, all);
+  const auto key = [&](Term t) { return std::pair{nodes_[t].kind == Kind::kExtract ? nodes_[t].args[0] : t, t}; };
+  std::sort(all.begin(), all.end(), [&](Term x, Term y) { return key(x) < key(y); });
+  std::vector<Term> left;
+  for (Term t : all) {
+    if (left.empty() || left.back() != t) {
+      left.push_back(t);
+    } else if (kind == Kind::kXor) {
+      left.pop_back();
+    }
+  }
+  if (left.empty()) return constant(w, ones);
+  Term out = left[0];
+  for (size_t i = 1; i < left.size(); i++) out = intern({kind, uint8_t(w), 0, {out, left[i]}});
+  if (ones == 0) return out;
+  return w == 1 ? negate(out) : intern({kind, uint8_t(w), 0, {out, constant(w, ones)}});
+}
+
 Term Terms::bitwise(Kind kind, Term a, Term b) {
   const unsigned w = width(a);
   CHECK(w == width(b));
@@ -69,7 +119,7 @@ Term Terms::bitwise(Kind kind, Term a, Term b) {
   // x | (!x & y) is x | y, and the other way round.
   if (w == 1 && kind != Kind::kXor) {
     for (int side = 0; side < 2; side++, std::swap(a, b)) {
-      const Node n = nodes_[b];
+      const Node& n = nodes_[b];
       if (n.kind != (kind == Kind::kAnd ? Kind::kOr : Kind::kAnd)) continue;
       const Term opposite = negate(a);
       if (n.args[0] == opposite) return bitwise(kind, a, n.args[1]);
@@ -77,11 +127,11 @@ Term Terms::bitwise(Kind kind, Term a, Term b) {
       if (n.args[0] == a || n.args[1] == a) return a;
     }
   }
+  if (w > 1 || kind == Kind::kXor) return chain(kind, a, b);
   if (a > b) std::swap(a, b);
-  if (is_const(a)) std::swap(a, b);
   // Absorption and chains: x & (x & y), for conditions.
-  if (nodes_[a].kind == kind && (nodes_[a].args[0] == b || nodes_[a].args[1] == b) && kind != Kind::kXor) return a;
-  if (nodes_[b].kind == kind && (nodes_[b].args[0] == a || nodes_[b].args[1] == a) && kind != Kind::kXor) return b;
+  if (nodes_[a].kind == kind && (nodes_[a].args[0] == b || nodes_[a].args[1] == b)) return a;
+  if (nodes_[b].kind == kind && (nodes_[b].args[0] == a || nodes_[b].args[1] == a)) return b;
   return intern({kind, uint8_t(w), 0, {a, b}});
 }
 
@@ -91,13 +141,14 @@ Term Terms::shift(Kind kind, Term a, Term amount) {
     const unsigned by = unsigned(value(amount)) & (w - 1);
     if (by == 0) return a;
     if (kind == Kind::kShl) {
-      if (nodes_[a].kind == Kind::kSum) return linear(a, uint64_t{1} << by, a, 0, 0);
+      // Elements of arrays are found by small shifts, which stay sums; rotations are made of slices.
+      if (nodes_[a].kind == Kind::kSum && by <= kScale) return linear(a, uint64_t{1} << by, a, 0, 0);
       return concat({extract(a, 0, w - by), constant(by, 0)});
     }
     const Term rest = extract(a, by, w - by);
     return kind == Kind::kLshr ? zext(rest, w) : sext(rest, w);
   }
-  if (const Node n = nodes_[amount]; n.kind == Kind::kIte && is_const(n.args[1]) && is_const(n.args[2]))
+  if (const Node& n = nodes_[amount]; n.kind == Kind::kIte && is_const(n.args[1]) && is_const(n.args[2]))
     return ite(n.args[0], shift(kind, a, n.args[1]), shift(kind, a, n.args[2]));
   return intern({kind, uint8_t(w), 0, {a, bitwise(Kind::kAnd, amount, constant(w, w - 1))}});
 }
@@ -123,7 +174,7 @@ bool Terms::near_object(Term t) const {
 
 // a == c: constant parts decide, the others are put in the order of their ids, so that byte order does not matter.
 Term Terms::eq_const(Term a, uint64_t c) {
-  const Node n = nodes_[a];
+  const Node& n = nodes_[a];
   if (n.kind == Kind::kConst) return n.value == c ? true_ : false_;
   if (c > upper_bound(a)) return false_;
   if (c == 0 && near_object(a)) return false_;
@@ -145,7 +196,7 @@ Term Terms::eq_const(Term a, uint64_t c) {
     for (Term arg : n.args) {
       at -= width(arg);
       uint64_t part = c >> at & mask_of(width(arg));
-      if (const Node inner = nodes_[arg]; inner.kind == Kind::kXor && is_const(inner.args[1]))
+      if (const Node& inner = nodes_[arg]; inner.kind == Kind::kXor && is_const(inner.args[1]))
         part ^= value(inner.args[1]), arg = inner.args[0];
       if (is_const(arg)) {
         if (value(arg) != part) return false_;
@@ -196,7 +247,7 @@ Term Terms::eq(Term a, Term b) {
   }
   if (nodes_[a].kind == Kind::kSum || nodes_[b].kind == Kind::kSum) {
     const Term d = sub(a, b);
-    const Node n = nodes_[d];
+    const Node& n = nodes_[d];
     if (n.kind == Kind::kConst) return n.value == 0 ? true_ : false_;
     // Two objects never overlap, or are the same object.
     if (n.kind == Kind::kSum && n.args.size() == 2 && is_pointer(n.args[0]) && is_pointer(n.args[1]) &&
@@ -227,7 +278,7 @@ bool Terms::small(const std::vector<std::pair<Term, uint64_t>>& parts, uint64_t 
 Term Terms::order_addresses(Term a, Term b) {
   const auto split = [&](Term t, Term& base, uint64_t& c) {
     std::vector<std::pair<Term, uint64_t>> rest;
-    const Node n = nodes_[t];
+    const Node& n = nodes_[t];
     base = ~Term{0}, c = 0;
     if (n.kind == Kind::kSum) {
       c = n.value;
@@ -283,7 +334,7 @@ Term Terms::order(Kind kind, Term a, Term b) {
   // The constant goes to the right: c < x is not (x < c + 1).
   if (is_const(a)) return negate(order(kind, b, constant(w, value(a) + 1)));
   for (Term t : {a, b}) {
-    const Node n = nodes_[t];
+    const Node& n = nodes_[t];
     if (n.kind == Kind::kIte && is_const(n.args[1]) && is_const(n.args[2]))
       return t == a ? ite(n.args[0], order(kind, n.args[1], b), order(kind, n.args[2], b))
                     : ite(n.args[0], order(kind, a, n.args[1]), order(kind, a, n.args[2]));

@@ -25,7 +25,7 @@ void Terms::fold_parts(Term t, uint64_t weight, std::map<Term, uint64_t>& parts,
   if (most == 0) return;
   // No bits that are always zero, so that equal bytes are equal terms.
   if (const unsigned bits = 64 - unsigned(__builtin_clzll(most)); bits < width(t)) t = extract(t, 0, bits);
-  const Node n = nodes_[t];
+  const Node& n = nodes_[t];
   const auto into = [&](Term arg, unsigned __int128 by) { fold_parts(arg, fold_number(weight * by), parts, constant); };
   if (n.kind == Kind::kConst) {
     constant = fold_number(constant + (unsigned __int128)(weight)*n.value);
@@ -57,7 +57,7 @@ bool Terms::wraps(const Node& sum) const {
 // taken out, and `weight` is the number's.
 Term Terms::take_carried(std::map<Term, uint64_t>& parts, uint64_t& weight) {
   for (const auto& [high, by] : parts) {
-    const Node n = nodes_[high];
+    const Node& n = nodes_[high];
     if (n.kind != Kind::kExtract || n.value != 16) continue;
     const Term whole = n.args[0], half = extract(whole, 0, 16);
     const unsigned bits = 64 - unsigned(__builtin_clzll(upper_bound(whole)));
@@ -97,7 +97,7 @@ Term Terms::fold(Term t) {
 // The sum of 16 bits as a fold, if its last step is one; else ~0.
 Term Terms::folded_sum(const std::vector<std::pair<Term, uint64_t>>& parts, uint64_t constant) {
   for (size_t i = 0; i < parts.size(); i++) {
-    const Node high = nodes_[parts[i].first];
+    const Node& high = nodes_[parts[i].first];
     if (parts[i].second != 1 || high.kind != Kind::kExtract || high.value != 16) continue;
     const Term whole = high.args[0];
     if (upper_bound(whole) > 2 * kOnes) continue;

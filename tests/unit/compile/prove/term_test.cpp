@@ -266,6 +266,35 @@ TEST(Terms, AnInternetChecksumIsOneTermHoweverItIsFolded) {
   }
 }
 
+TEST(Terms, AHashIsOneTermHoweverItIsGrouped) {
+  Terms terms;
+  const auto c = [&](uint64_t v) { return terms.constant(64, v); };
+  const auto exclusive = [&](Term a, Term b) { return terms.bitwise(Kind::kXor, a, b); };
+  const auto halves = [&](Term t, unsigned by) {
+    return std::pair{terms.shift(Kind::kShl, t, c(by)), terms.shift(Kind::kLshr, t, c(64 - by))};
+  };
+  const Term x = terms.fresh(64, "x"), y = terms.fresh(64, "y"), z = terms.fresh(64, "z");
+  // Rounds of a hash: additions, rotations, and what both give. One machine rotates by or, the other by addition.
+  const auto rounds = [&](bool other) {
+    Term a = x, b = y, d = z;
+    for (unsigned by : {13, 32}) {
+      a = terms.add(a, b);
+      const auto [left, right] = halves(b, by);
+      const Term turned = other ? terms.add(right, left) : terms.bitwise(Kind::kOr, left, right);
+      b = other ? exclusive(exclusive(a, c(0x6465646f)), exclusive(d, turned))
+                : exclusive(exclusive(turned, a), exclusive(c(0x6465646f), d));
+      d = exclusive(d, other ? exclusive(a, b) : exclusive(b, a));
+    }
+    return exclusive(other ? exclusive(a, b) : b, other ? d : exclusive(d, a));
+  };
+  EXPECT_EQ(rounds(false), rounds(true));
+  // What memory has taken apart comes together, turned bits and all.
+  const Term whole = exclusive(exclusive(x, terms.add(y, z)), c(0x8000ff01));
+  std::vector<Term> bytes;
+  for (unsigned at = 64; at > 0; at -= 8) bytes.push_back(terms.extract(whole, at - 8, 8));
+  EXPECT_EQ(terms.concat(bytes), whole);
+}
+
 TEST(Terms, RewritingKeepsPointersPointers) {
   Terms t;
   const Term c = t.fresh(1, "c"), a = t.fresh(32, "a"), b = t.fresh(32, "b");
