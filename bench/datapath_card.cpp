@@ -125,7 +125,7 @@ Result<std::unique_ptr<MemoryCard>> MemoryCard::start(const std::filesystem::pat
     info.lossless = true;
     nic::port::MemoryOptions memory;
     memory.path = made->path_of(ifindex);
-    XNIC_ASSIGN(auto port, nic::port::open_memory(info, memory, made->clock_));
+    XNIC_ASSIGN(auto port, nic::port::open_memory(info, memory));
     XNIC_TRY(made->card_->add_port(std::move(port)));
   }
   device::LoadOptions load;

@@ -96,7 +96,7 @@ Result<void> Rig::add_port(uint32_t ifindex, bool lossless, bool faults, uint32_
   info.lossless = lossless;
   nic::port::MemoryOptions memory;
   memory.path = socket(ifindex);
-  XNIC_ASSIGN(std::unique_ptr<nic::port::Port> port, nic::port::open_memory(info, memory, clock_));
+  XNIC_ASSIGN(std::unique_ptr<nic::port::Port> port, nic::port::open_memory(info, memory));
   PortOfLane entry{port.get(), nullptr};
   if (faults) {
     const nic::port::FaultRates both = rates(options_.fault_ppm);

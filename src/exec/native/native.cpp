@@ -41,6 +41,7 @@ base::Result<arch::native::Image> provide(const arch::native::Request& request) 
 struct Native::State {
   ImageProvider provider;
   std::shared_ptr<const LoadedProgram> program;
+  const Code* code = nullptr;  // of `program`
   // Code by the program's identity. The shared pointer keeps the key from being reused.
   struct Entry {
     std::shared_ptr<const LoadedProgram> loaded;
@@ -120,7 +121,7 @@ base::Result<void> Native::load(std::shared_ptr<const LoadedProgram> program) {
   state_->helper_state.timers.clear();  // their callbacks are in the old programs
   state_->counters = {};
   state_->program.reset();
-  XNIC_TRY(state_->code_of(program));
+  XNIC_ASSIGN(state_->code, state_->code_of(program));
   state_->program = std::move(program);
   return {};
 }
@@ -134,9 +135,8 @@ base::Result<void> Native::run(std::span<packet::Packet> packets, std::span<Verd
   const base::SystemClock clock;
   const uint64_t start = context.count_time ? clock.monotonic_ns() : 0;
   EngineCounters& counters = state_->counters;
-  const Code* code = state_->codes.find(state_->program.get())->second.code.get();
-  state_->prepare(state_->program.get(), code, context, packets[0]);
-  code->batch()(&state_->run, packets.data(), packets.size(), verdicts.data());
+  state_->prepare(state_->program.get(), state_->code, context, packets[0]);
+  state_->code->batch()(&state_->run, packets.data(), packets.size(), verdicts.data());
   state_->run.held_maps.clear();
   counters.bytes += std::exchange(state_->run.bytes, 0);
   for (size_t i = 0; i < std::size(counters.actions); ++i)

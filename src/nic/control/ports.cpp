@@ -80,7 +80,7 @@ uint32_t Service::free_ifindex(uint32_t from) const {
 
 Result<std::unique_ptr<port::Port>> Service::make_port(const PortConfig& config) {
   if (const auto* memory = std::get_if<port::MemoryOptions>(&config.options))
-    return port::open_memory(config.info, *memory, clock_);
+    return port::open_memory(config.info, *memory);
   if (const auto* tap = std::get_if<TapConfig>(&config.options))
     return port::open_tap(config.info, tap->interface, clock_);
   if (const auto* capture = std::get_if<port::CaptureOptions>(&config.options))

@@ -61,7 +61,7 @@ struct alignas(64) Queue {
 
 class MemoryPort final : public Port {
  public:
-  MemoryPort(Info info, const MemoryOptions& options, memory::Listener listener, const base::Clock& clock);
+  MemoryPort(Info info, const MemoryOptions& options, memory::Listener listener);
   ~MemoryPort() override;
   base::Result<void> start();
 
@@ -99,7 +99,6 @@ class MemoryPort final : public Port {
 
   const Info info_;
   const uint32_t entries_, buffer_bytes_, stride_bytes_;
-  const base::Clock& clock_;
   memory::Listener listener_;
   std::vector<Queue> queues_;
   std::atomic<uint32_t> generation_{0};
@@ -124,12 +123,11 @@ memory::Header header_for(const Info& info, uint32_t entries, uint32_t generatio
   return header;
 }
 
-MemoryPort::MemoryPort(Info info, const MemoryOptions& options, memory::Listener listener, const base::Clock& clock)
+MemoryPort::MemoryPort(Info info, const MemoryOptions& options, memory::Listener listener)
     : info_(std::move(info)),
       entries_(options.entries),
       buffer_bytes_(info_.mtu + memory::kLinkBytes),
       stride_bytes_(memory::stride_for(info_.mtu)),
-      clock_(clock),
       listener_(std::move(listener)),
       queues_(info_.queues) {}
 
@@ -285,7 +283,6 @@ uint32_t MemoryPort::receive(uint32_t index, std::span<Packet> packets, frame::P
     if (channel->in.broken()) broken(queue);
     return 0;
   }
-  const uint64_t now_ns = clock_.monotonic_ns();
   uint32_t done = 0, taken = 0;
   uint64_t bytes = 0;
   // Without a free frame the rest stays in the ring: the peer is held back, and nothing lost.
@@ -298,7 +295,7 @@ uint32_t MemoryPort::receive(uint32_t index, std::span<Packet> packets, frame::P
     packet.ingress_ifindex = info_.ifindex;
     packet.rx_queue = index;
     packet.egress_ifindex = 0;
-    packet.arrival_ns = now_ns;
+    packet.arrival_ns = 0;
     ++done;
   }
   channel->in.release(taken);
@@ -407,7 +404,7 @@ base::Result<void> MemoryPort::status() const {
 
 }  // namespace
 
-base::Result<std::unique_ptr<Port>> open_memory(Info info, const MemoryOptions& options, const base::Clock& clock) {
+base::Result<std::unique_ptr<Port>> open_memory(Info info, const MemoryOptions& options) {
   if (info.queues < 1 || info.queues > memory::kMaxQueues)
     return make_error(ErrorKind::kBadInput, info.name, "{} queues: a memory port has 1 to {}", info.queues,
                       memory::kMaxQueues);
@@ -418,7 +415,7 @@ base::Result<std::unique_ptr<Port>> open_memory(Info info, const MemoryOptions& 
     return make_error(ErrorKind::kBadInput, info.name, "MTU {}: a memory port has 64 to {}", info.mtu, memory::kMaxMtu);
   XNIC_ASSIGN(memory::Listener listener, memory::Listener::listen(options.path, options.socket_mode));
   info.kind = "memory";
-  auto port = std::make_unique<MemoryPort>(std::move(info), options, std::move(listener), clock);
+  auto port = std::make_unique<MemoryPort>(std::move(info), options, std::move(listener));
   XNIC_TRY(port->start());
   return port;
 }

@@ -11,7 +11,6 @@
 #include <memory>
 #include <string>
 
-#include "base/clock.hpp"
 #include "nic/port/port.hpp"
 
 namespace xnic::nic::port {
@@ -23,8 +22,8 @@ struct MemoryOptions {
 };
 
 // `info` has the name, ifindex, MAC address, MTU (which sets the size of the buffers), queues and lossless of the port.
-// `clock` gives the time of arrival and outlives the port. Errors: kBadInput (a number out of range, a path that is
+// Errors: kBadInput (a number out of range, a path that is
 // too long or a file that is no socket), kLimit (another process serves the path), kIo.
-base::Result<std::unique_ptr<Port>> open_memory(Info info, const MemoryOptions& options, const base::Clock& clock);
+base::Result<std::unique_ptr<Port>> open_memory(Info info, const MemoryOptions& options);
 
 }  // namespace xnic::nic::port

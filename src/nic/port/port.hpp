@@ -56,7 +56,7 @@ class Port {
 
   // Receives at most packets.size() frames of `queue` into the first packets, and returns how many. Pre: the packets
   // are unbound; after the call the first ones stand on frames that belong to the caller: of `pool`, or frames of the
-  // same memory that the port had taken from it before. ingress_ifindex, rx_queue and arrival_ns are set.
+  // same memory that the port had taken from it before. ingress_ifindex, rx_queue, arrival_ns (0: not known) are set.
   virtual uint32_t receive(uint32_t queue, std::span<exec::packet::Packet> packets, frame::Pool& pool) = 0;
 
   // Queues frames, in order, and returns how many of the first it has dealt with: those packets are unbound, their

@@ -31,7 +31,7 @@ class MemoryPorts : public CardTest {
     port::MemoryOptions options;
     options.path = folder_ + "/" + info.name;
     options.entries = 64;
-    auto port = port::open_memory(info, options, clock_);
+    auto port = port::open_memory(info, options);
     EXPECT_TRUE(port) << port.error().message();
     EXPECT_TRUE(card_->add_port(std::move(*port)));
     auto peer = port::MemoryPeer::attach(options.path);

@@ -28,7 +28,7 @@ class HostilePeer : public PortTest {
                       testing::UnitTest::GetInstance()->current_test_info()->name();
   std::unique_ptr<Port> port_ =
       std::move(*open_memory(Info{.name = "m0", .ifindex = 7, .mac = {}, .mtu = 1500, .queues = 1},
-                             MemoryOptions{.path = path_, .entries = 64}, clock_));
+                             MemoryOptions{.path = path_, .entries = 64}));
   void TearDown() override {
     port_->close(0, pool());
     port_.reset();
@@ -165,12 +165,12 @@ TEST_F(HostilePeer, TakesThePlaceOfASocketThatADeadCardLeft) {
   const std::string path = path_ + "_left";
   const pid_t child = fork();
   if (child == 0) {
-    auto port = open_memory(port_->info(), MemoryOptions{.path = path}, clock_);
+    auto port = open_memory(port_->info(), MemoryOptions{.path = path});
     kill(getpid(), SIGKILL);
   }
   waitpid(child, nullptr, 0);
   ASSERT_TRUE(std::filesystem::exists(path));
-  auto port = open_memory(port_->info(), MemoryOptions{.path = path}, clock_);
+  auto port = open_memory(port_->info(), MemoryOptions{.path = path});
   EXPECT_TRUE(port) << port.error().message();
 }
 

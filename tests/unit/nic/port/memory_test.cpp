@@ -29,7 +29,7 @@ class MemoryPortTest : public PortTest {
   std::unique_ptr<Port> port_;
 
   void open() {
-    auto port = open_memory(info_, options_, clock_);
+    auto port = open_memory(info_, options_);
     ASSERT_TRUE(port) << port.error().message();
     port_ = std::move(*port);
   }
@@ -264,13 +264,13 @@ TEST_F(MemoryPortTest, RefusesASecondPeerAndASecondPort) {
   auto second = MemoryPeer::attach(path_);
   ASSERT_FALSE(second);
   EXPECT_THAT(second.error().message(), HasSubstr("has a peer already"));
-  auto port = open_memory(info_, options_, clock_);
+  auto port = open_memory(info_, options_);
   ASSERT_FALSE(port);
   EXPECT_EQ(port.error().kind, base::ErrorKind::kLimit);
 }
 
 TEST_F(MemoryPortTest, RefusesOptionsThatCannotBe) {
-  const auto kind = [&] { return open_memory(info_, options_, clock_).error().kind; };
+  const auto kind = [&] { return open_memory(info_, options_).error().kind; };
   options_.entries = 65;
   EXPECT_EQ(kind(), base::ErrorKind::kBadInput);
   options_.entries = 64;
