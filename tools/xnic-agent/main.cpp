@@ -68,6 +68,7 @@ int main(int argc, char** argv) {
   app.add_option("--frame-bytes", options.memory.frame_bytes, "bytes of a frame")
       ->check(CLI::Range(1500, 65535))
       ->capture_default_str();
+  app.add_option("--interface", options.interface, "one process may have its link over XDP sockets on it");
   app.add_flag("--any-port", options.any_port, "processes of any user may bind ports below 1024");
   app.add_flag("--stats", stats, "print what the agent at --socket has done, as JSON, and end");
   CLI11_PARSE(app, argc, argv);

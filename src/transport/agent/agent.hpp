@@ -29,6 +29,8 @@ struct Options {
   uint32_t window_bytes = 256 * 1024;  // of one connection, each way
   bool any_port = false;               // true: processes that are not root's may bind ports below 1024, too
   link::MemoryGeometry memory;
+  // Not empty: one process at a time may have its link over XDP sockets on this interface (link/xdp.hpp).
+  std::string interface{};
 };
 
 class Agent {

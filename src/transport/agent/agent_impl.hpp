@@ -47,6 +47,7 @@ struct Session : Source {
   Bell bell{this};
   std::vector<Entry> table;         // by the index of the id
   uint32_t sockets = 0;             // in it
+  bool over_xdp = false;            // its link is the interface's
   bool left = false;                // the process is gone
   const char* violation = nullptr;  // why it is cut off
   uint64_t bytes_to_peers = 0, bytes_to_host = 0, accepted = 0, connected = 0;
@@ -94,6 +95,11 @@ class AgentImpl final : public Agent {
   void welcome_guest();
   void on_guest(Guest& guest);
   void forget_guest(Guest& guest);
+  struct MadeLink {
+    std::unique_ptr<link::Link> link;
+    Fd memfd, bell;  // for the process, of a memory link
+  };
+  base::Result<MadeLink> make_link(link::Purpose purpose, Session& session) const;
   void begin_session(Guest& guest, const link::Request& request);
   void inherit(Session& session, const Session& from);
   bool serve(Session& session);

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "transport/agent/agent_impl.hpp"
+#include "transport/link/xdp.hpp"
 
 namespace xnic::transport::agent {
 
@@ -61,12 +62,27 @@ void AgentImpl::on_guest(Guest& guest) {
       const std::string text = statistics();
       (void)send(guest.connection.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
-  } else if (request.purpose == link::Purpose::kMemory) {
+  } else if (request.purpose == link::Purpose::kMemory || request.purpose == link::Purpose::kXdp) {
     begin_session(guest, request);
   } else {
     link::refuse(guest.connection, "this agent has no such link");
   }
   forget_guest(guest);
+}
+
+base::Result<AgentImpl::MadeLink> AgentImpl::make_link(link::Purpose purpose, Session& session) const {
+  if (purpose == link::Purpose::kMemory) {
+    XNIC_ASSIGN(link::MemoryLink::Made memory, link::MemoryLink::make(options_.memory));
+    return MadeLink{std::move(memory.link), std::move(memory.memfd), std::move(memory.bell)};
+  }
+  using base::ErrorKind;
+  if (options_.interface.empty())
+    return base::make_error(ErrorKind::kUnsupported, "", "this agent has no interface for links (--interface)");
+  for (const auto& each : sessions_)
+    if (each->over_xdp) return base::make_error(ErrorKind::kLimit, options_.interface, "another process has it");
+  XNIC_ASSIGN(auto xdp, link::XdpLink::open({.interface = options_.interface}, clock_));
+  session.over_xdp = true;
+  return MadeLink{std::move(xdp), {}, {}};
 }
 
 void AgentImpl::begin_session(Guest& guest, const link::Request& request) {
@@ -86,9 +102,9 @@ void AgentImpl::begin_session(Guest& guest, const link::Request& request) {
     serve(*const_cast<Session*>(parent));  // what it said before
   }
   auto session = std::make_unique<Session>();
-  auto memory = link::MemoryLink::make(options_.memory);
-  if (!memory || getrandom(&session->secret, sizeof session->secret, 0) != sizeof session->secret) {
-    link::refuse(guest.connection, memory ? "no random numbers" : memory.error().message());
+  auto made = make_link(request.purpose, *session);
+  if (!made || getrandom(&session->secret, sizeof session->secret, 0) != sizeof session->secret) {
+    link::refuse(guest.connection, made ? "no random numbers" : made.error().message());
     return;
   }
   if (++next_session_ == 0) ++next_session_;
@@ -102,8 +118,11 @@ void AgentImpl::begin_session(Guest& guest, const link::Request& request) {
   link::Answer answer;
   answer.session = session->number;
   answer.secret = session->secret;
-  session->messenger = std::make_unique<link::Messenger>(std::move(memory->link), session->number, clock_);
-  if (!link::send_answer(guest.connection, answer, {memory->memfd.get(), memory->bell.get()})) return;
+  session->messenger = std::make_unique<link::Messenger>(std::move(made->link), session->number, clock_);
+  std::vector<int> fds;
+  for (const Fd* fd : {&made->memfd, &made->bell})
+    if (fd->get() >= 0) fds.push_back(fd->get());
+  if (!link::send_answer(guest.connection, answer, fds)) return;
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, guest.connection.get(), nullptr);
   session->connection = std::move(guest.connection);
   epoll_event event{EPOLLIN, {}};

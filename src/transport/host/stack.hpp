@@ -52,8 +52,11 @@ class Observer {
 };
 
 struct Options {
-  std::string path;          // the agent's Unix socket
-  uint32_t spin_us = 50;     // calls that wait for the agent spin this long before they sleep
+  std::string path;       // the agent's Unix socket
+  uint32_t spin_us = 50;  // calls that wait for the agent spin this long before they sleep
+  // Not empty: the link is XDP sockets on this interface, whose other end is the agent's (link/xdp.hpp), instead of
+  // shared memory. Needs the rights to open them; children of fork() then have no sockets.
+  std::string interface{};
   bool defer_sends = false;  // true: small sends are held back until flush(), pump() or a full frame
 };
 

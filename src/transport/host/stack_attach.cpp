@@ -10,6 +10,7 @@
 
 #include "transport/host/stack_impl.hpp"
 #include "transport/link/memory.hpp"
+#include "transport/link/xdp.hpp"
 
 namespace xnic::transport::host {
 
@@ -45,13 +46,20 @@ base::Result<void> StackImpl::start() {
 }
 
 base::Result<StackImpl::Channel> StackImpl::open_channel(const link::Request& request) const {
-  XNIC_ASSIGN(link::Attachment attachment, link::attach(options_.path, request));
-  if (attachment.fds.size() != 2)
-    return make_error(ErrorKind::kBadInput, options_.path, "the agent sent {} descriptors for a memory link",
-                      attachment.fds.size());
-  XNIC_ASSIGN(auto memory, link::MemoryLink::map(attachment.fds[0], std::move(attachment.fds[1])));
+  link::Request wanted = request;
+  if (!options_.interface.empty()) wanted.purpose = link::Purpose::kXdp;
+  XNIC_ASSIGN(link::Attachment attachment, link::attach(options_.path, wanted));
+  std::unique_ptr<link::Link> link;
+  if (wanted.purpose == link::Purpose::kXdp) {
+    XNIC_ASSIGN(link, link::XdpLink::open({.interface = options_.interface}, clock_));
+  } else {
+    if (attachment.fds.size() != 2)
+      return make_error(ErrorKind::kBadInput, options_.path, "the agent sent {} descriptors for a memory link",
+                        attachment.fds.size());
+    XNIC_ASSIGN(link, link::MemoryLink::map(attachment.fds[0], std::move(attachment.fds[1])));
+  }
   Channel channel;
-  channel.messenger = std::make_unique<link::Messenger>(std::move(memory), attachment.answer.session, clock_);
+  channel.messenger = std::make_unique<link::Messenger>(std::move(link), attachment.answer.session, clock_);
   channel.connection = std::move(attachment.connection);
   channel.answer = attachment.answer;
   return channel;

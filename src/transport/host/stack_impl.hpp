@@ -132,6 +132,7 @@ class StackImpl final : public Stack {
   std::vector<SocketId> waiting_for_link_;
   std::vector<Asked*> asked_;
   uint32_t next_tag_ = 1;
+  uint32_t empty_pumps_ = 0;
   uint64_t next_look_ns_ = 0;  // for a new agent
   Fd epoll_;                   // wait_fd(): holds the present channel's doorbell and connection
   Channel childs_;             // between before_fork() and the fork's end

@@ -23,7 +23,10 @@ bool StackImpl::pump_locked() {
   messenger.release();
   if (!waiting_for_link_.empty()) room_in_link();
   // What came before the end counts before the end.
-  if (taken == 0 && messenger.down()) {
+  // A program that never sleeps hears no bell: it has to look, but not at every turn, for that is a system call.
+  constexpr uint32_t kLooksBetween = 1024;
+  if (taken == 0 &&
+      (messenger.down() || (++empty_pumps_ % kLooksBetween == 0 && link::has_left(channel_.connection)))) {
     lose_agent();
     return true;
   }

@@ -17,6 +17,9 @@ base::Result<void> StackImpl::before_fork() {
   mutex_.lock();  // until the fork is over
   have_childs_ = false;
   if (!channel_.messenger) return {};
+  if (!options_.interface.empty())
+    return base::make_error(base::ErrorKind::kUnsupported, options_.interface,
+                            "one process has the interface: a child would need another");
   channel_.messenger->flush();
   link::Request request;
   request.inherit_session = channel_.answer.session;

@@ -18,6 +18,7 @@ inline constexpr uint32_t kAttachVersion = 1;
 
 enum class Purpose : uint32_t {
   kMemory = 1,  // a session over a memory link
+  kXdp,         // a session over XDP sockets on the agent's interface
   kStatistics,  // no session: the answer is followed by the agent's statistics, then the end
 };
 

@@ -53,7 +53,7 @@ class MemoryLink final : public Link {
   nic::port::memory::Region region_;
   nic::port::memory::Channel channel_;
   const uint32_t stride_;
-  uint32_t taken_ = 0;  // frames received and not released
+  uint32_t taken_ = 0;      // frames received and not released
   bool submitted_ = false;  // since the last flush()
   bool down_ = false;
 };

@@ -4,12 +4,16 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <string>
 #include <thread>
 
 #include "transport/link/fault.hpp"
 #include "transport/link/memory.hpp"
+#include "transport/link/xdp.hpp"
 
 namespace xnic::transport::link {
 namespace {
@@ -17,10 +21,13 @@ namespace {
 using message::MessageHeader;
 using message::Type;
 
+enum class Over { kMemory, kNative, kGeneric };
+
 struct Kind {
   const char* name;
   bool faults;
   FaultOptions options;
+  Over over = Over::kMemory;
 };
 
 void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
@@ -30,12 +37,36 @@ class MessengerTest : public ::testing::TestWithParam<Kind> {
   static constexpr uint32_t kSession = 99;
 
   void SetUp() override {
+    if (GetParam().over != Over::kMemory) return set_up_xdp();
     auto made = MemoryLink::make({.entries = 64, .frame_bytes = 2048});
     ASSERT_TRUE(made.has_value()) << made.error().message();
     auto mapped = MemoryLink::map(made->memfd, std::move(made->bell));
     ASSERT_TRUE(mapped.has_value()) << mapped.error().message();
     a_ = std::make_unique<Messenger>(wrap(std::move(made->link), 1), kSession, clock_);
     b_ = std::make_unique<Messenger>(wrap(std::move(*mapped), 2), kSession, clock_);
+  }
+  // A veth pair in a namespace that lives as long as the links' sockets.
+  void set_up_xdp() {
+    if (geteuid() != 0) GTEST_SKIP() << "XDP sockets need root";
+    const auto mode = GetParam().over == Over::kNative ? XdpOptions::Mode::kNative : XdpOptions::Mode::kGeneric;
+    std::string problem;
+    std::thread([&] {
+      const char* const commands =
+          "ip link add xl0 mtu 3000 type veth peer name xl1 mtu 3000 && ip link set xl0 up && ip link set xl1 up";
+      if (unshare(CLONE_NEWNET) != 0 || std::system(commands) != 0) {
+        problem = "no network namespace";
+        return;
+      }
+      auto a = XdpLink::open({.interface = "xl0", .mode = mode}, clock_);
+      auto b = XdpLink::open({.interface = "xl1", .mode = mode}, clock_);
+      if (!a || !b) {
+        problem = (a ? b : a).error().message();
+        return;
+      }
+      a_ = std::make_unique<Messenger>(std::move(*a), kSession, clock_);
+      b_ = std::make_unique<Messenger>(std::move(*b), kSession, clock_);
+    }).join();
+    if (!problem.empty()) GTEST_SKIP() << problem;
   }
   static std::unique_ptr<Link> wrap(std::unique_ptr<Link> link, uint64_t seed) {
     if (!GetParam().faults) return link;
@@ -202,6 +233,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Kind{"memory", false, {}}, Kind{"no_faults", true, {}}, Kind{"drop", true, {.drop = 200}},
                       Kind{"duplicate", true, {.duplicate = 500}}, Kind{"reorder", true, {.reorder = 300}},
                       Kind{"corrupt", true, {.corrupt = 200}}, Kind{"stall", true, {.stall = 300}},
+                      Kind{"xdp_native", true, {}, Over::kNative}, Kind{"xdp_generic", true, {}, Over::kGeneric},
                       Kind{"all", true, {.drop = 50, .duplicate = 50, .reorder = 50, .corrupt = 50, .stall = 50}}),
     [](const auto& info) { return std::string(info.param.name); });
 
