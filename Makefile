@@ -5,7 +5,7 @@ PRESET ?= release
 BUILD = build/$(PRESET)
 BIN = build/release/bin
 
-.PHONY: docs docs-hxdp run test test-hxdp test-nfp test-native test-prove test-changepoint test-link demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
+.PHONY: test-toolchain docs docs-hxdp run test test-hxdp test-nfp test-native test-prove test-changepoint test-link demo-changepoint bench lint fmt clean setup build test-asan test-corpus test-nightly fuzz
 
 ## run: set up, build, and run four programs over three captures on the interpreter and the live kernel
 run: PRESET = release
@@ -77,6 +77,12 @@ soak-datapath: build
 test-traffic: build
 	XNIC_TRAFFIC=long $(BUILD)/bin/traffic
 
+## test-toolchain: two minutes of 50 clients, some killed; and what bpf(2) costs, of the kernel and of the card
+test-toolchain: build
+	tests/toolchain/on_a_card.sh $(BUILD)/bin/xnic $(BUILD)/bin/toolchain_clients 50 120 $(SEED)
+	$(BUILD)/bin/toolchain_overhead
+	tests/toolchain/on_a_card.sh $(BUILD)/bin/xnic $(BUILD)/bin/toolchain_overhead
+
 ## test-corpus: other people's XDP programs (Debian packages): taken or refused as the kernel does, and equal on packets
 test-corpus: build
 	tests/corpus/build.sh
@@ -134,5 +140,5 @@ clean:
 ## fuzz: each libFuzzer target for FUZZ_SECONDS (default 600), two at a time; findings in build/fuzz/findings
 fuzz: setup
 	@[ -f build/fuzz/build.ninja ] || cmake --preset fuzz
-	cmake --build build/fuzz -j $(JOBS) --target fuzz_elf fuzz_verifier fuzz_interp fuzz_pcap fuzz_seeds programs
+	cmake --build build/fuzz -j $(JOBS) --target fuzz_door fuzz_elf fuzz_verifier fuzz_interp fuzz_pcap fuzz_seeds programs
 	tests/fuzz/run.sh build/fuzz

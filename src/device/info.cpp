@@ -197,7 +197,7 @@ int link_info(const Command& command, const LinkObject& object) {
 long object_info(Command& command) {
   if (!command.clean_after(XNIC_ATTR_END(info.info))) return -EINVAL;
   FileIdentity identity;
-  if (int error = command.caller.identify(static_cast<int>(command.attr.info.bpf_fd), identity)) return error;
+  if (command.caller.identify(static_cast<int>(command.attr.info.bpf_fd), identity) != 0) return -EBADFD;
   auto object = command.state.objects.find(identity);
   if (!object) return -EINVAL;
   switch (object->kind) {
@@ -228,7 +228,9 @@ long object_fd_by_id(Command& command, ObjectKind kind) {
   // Only maps take flags: the access of the new handle.
   uint32_t known = kind == ObjectKind::kMap ? BPF_F_RDONLY | BPF_F_WRONLY : 0;
   if (!command.clean_after(XNIC_ATTR_END(open_flags)) || (attr.open_flags & ~known)) return -EINVAL;
-  if (attr.next_id != 0 || (known != 0 && (attr.open_flags & known) == known)) return -EINVAL;
+  // For maps and BTF the kernel does not look at next_id.
+  if (attr.next_id != 0 && (kind == ObjectKind::kProgram || kind == ObjectKind::kLink)) return -EINVAL;
+  if (known != 0 && (attr.open_flags & known) == known) return -EINVAL;
   auto object = command.state.objects.find(kind, attr.start_id);
   if (!object) return -ENOENT;
   Access access = kind == ObjectKind::kBtf || (attr.open_flags & BPF_F_RDONLY) ? Access::kReadOnly

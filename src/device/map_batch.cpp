@@ -46,7 +46,8 @@ int open_batch(const Command& command, bool reads, bool writes, Batch& batch) {
   batch.map = batch.object->map.get();
   if (reads && !identity.readable) return -EPERM;
   if (writes && (!identity.writable || batch.map->frozen())) return -EPERM;
-  if (attr.flags != 0 || (attr.elem_flags & ~uint64_t{BPF_F_LOCK})) return -EINVAL;
+  // The kernel looks at the flags of reads only.
+  if ((reads && attr.flags != 0) || (attr.elem_flags & ~uint64_t{BPF_F_LOCK})) return -EINVAL;
   if ((attr.elem_flags & BPF_F_LOCK) && batch.map->spec().spin_lock_offset < 0) return -EINVAL;
   batch.key.resize(batch.map->spec().key_size);
   batch.value.resize(batch.map->host_value_bytes());

@@ -76,7 +76,6 @@ int fill_spec(Command& command, MapSpec& spec) {
   spec.flags = attr.map_flags;
   spec.map_extra = attr.map_extra;
   if (attr.map_extra != 0 && spec.type != ebpf::kMapBloomFilter) return -EINVAL;
-  if (!(attr.map_flags & BPF_F_NUMA_NODE) && attr.numa_node != 0) return -EINVAL;
   if (!ebpf::find_map_type(spec.type)) return -EINVAL;
   if (int error = check_object_name(attr.map_name, sizeof attr.map_name, spec.name)) return error;
   if (!is_map_of_maps(spec.type)) return 0;
@@ -281,8 +280,7 @@ long map_freeze(Command& command) {
   FileIdentity identity;
   if (int error = command.map(static_cast<int>(command.attr.map_fd), object, &identity)) return error;
   if (object->map->spec().timer_offset >= 0) return -kErrnoNotSupported;
-  if (!identity.writable) return -EPERM;
-  if (object->map->frozen()) return -EBUSY;
+  if (!identity.writable || object->map->frozen()) return -EPERM;
   if (int error = object->map->freeze()) return error;
   if (object->map->spec().flags & BPF_F_MMAPABLE) object->handle.seal_writes();
   return 0;

@@ -59,12 +59,12 @@ std::vector<std::string> PinTable::paths() const {
 long object_pin(Command& command) {
   const auto& attr = command.attr;
   if (!command.clean_after(XNIC_ATTR_END(file_flags)) || attr.file_flags != 0) return -EINVAL;
-  std::string path;
-  if (int error = read_path(command, path)) return error;
   FileIdentity identity;
-  if (int error = command.caller.identify(static_cast<int>(attr.bpf_fd), identity)) return error;
+  if (command.caller.identify(static_cast<int>(attr.bpf_fd), identity) != 0) return -EINVAL;
   auto object = command.state.objects.find(identity);
   if (!object || object->kind == ObjectKind::kBtf || object->kind == ObjectKind::kPerfBuffer) return -EINVAL;
+  std::string path;
+  if (int error = read_path(command, path)) return error;
   return command.state.pins.pin(command.state.objects, path, std::move(object));
 }
 

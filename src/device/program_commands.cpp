@@ -46,10 +46,9 @@ int check_attributes(const Command& command) {
   if (attr.log_buf && attr.log_level == 0) return -EINVAL;
   if (attr.log_size > (UINT32_MAX >> 2)) return -EINVAL;
   if (attr.attach_prog_fd != 0 || attr.attach_btf_id != 0) return -EINVAL;  // tracing and extension programs only
-  if (attr.core_relo_cnt != 0) return -EINVAL;  // relocated by the loader, as libbpf does for objects
+  // Relocated by the loader, as libbpf does for objects. Without BTF nobody looks at them.
+  if (attr.core_relo_cnt != 0 && (attr.func_info_cnt != 0 || attr.line_info_cnt != 0)) return -EINVAL;
   if (attr.prog_type == BPF_PROG_TYPE_XDP) {
-    bool bound = attr.prog_flags & kXdpDevBoundOnly;
-    if (bound && attr.prog_ifindex == 0) return -EINVAL;
     if (attr.prog_ifindex != 0 && !command.state.ports.exists(attr.prog_ifindex)) return -EINVAL;
     return 0;
   }
@@ -208,7 +207,7 @@ long load_copied(Command& command, LoadInput& input, LoadReport& report) {
     object->loaded.map_ids.push_back(map->id);
   }
   object->ifindex = attr.prog_ifindex;
-  object->bound_only = (attr.prog_flags & kXdpDevBoundOnly) != 0;
+  object->bound_only = attr.prog_ifindex != 0 && (attr.prog_flags & kXdpDevBoundOnly) != 0;
   object->load_time_ns = command.state.clock->monotonic_ns();
   if (int error = command.state.objects.make_handle(*object, "xnic-prog")) return error;
   object->id = object->loaded.id = command.state.objects.allocate_id(ObjectKind::kProgram);

@@ -6,7 +6,7 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "$1" && pwd)
 shift
-[ $# -gt 0 ] || set -- elf verifier interp pcap
+[ $# -gt 0 ] || set -- door elf verifier interp pcap
 seconds=${FUZZ_SECONDS:-600}
 work=$build/fuzz
 mkdir -p "$work/logs" "$build/findings"
@@ -16,6 +16,7 @@ for target in "$@"; do
   mkdir -p "$work/corpus/$target"
   case $target in
     elf) cp "$build"/programs/drop.bpf.o "$build"/programs/xdp1.bpf.o "$build"/programs/redirect_map.bpf.o "$work/corpus/elf" ;;
+    door) ;; # its kept inputs are the seeds
     pcap) cp "$root"/data/traces/5_flows_64_bytes.pcap "$work/corpus/pcap" ;;
     *) "$build/bin/fuzz_seeds" "$work/corpus/$target" "$root/tests/conformance/vectors" "$build"/programs/*.bpf.o ;;
   esac
@@ -25,6 +26,7 @@ done
 fuzz() {
   case $1 in
     elf) length=65536 ;;
+    door) length=16384 ;;
     *) length=4096 ;;
   esac
   "$build/bin/fuzz_$1" -max_total_time="$seconds" -max_len=$length -timeout=60 -report_slow_units=60 \

@@ -17,11 +17,14 @@ void fuzz_interp(base::Bytes input);
 // A capture; its frames, written as pcapng, must be read back the same.
 void fuzz_pcap(base::Bytes input);
 
+// A client of the bpf(2) socket: messages of any content; the card must answer or let go of the client.
+void fuzz_door(base::Bytes input);
+
 struct Target {
   std::string_view name;
   void (*run)(base::Bytes input);
 };
 inline constexpr Target kTargets[] = {
-    {"elf", fuzz_elf}, {"verifier", fuzz_verifier}, {"interp", fuzz_interp}, {"pcap", fuzz_pcap}};
+    {"door", fuzz_door}, {"elf", fuzz_elf}, {"verifier", fuzz_verifier}, {"interp", fuzz_interp}, {"pcap", fuzz_pcap}};
 
 }  // namespace xnic::tests::fuzz
