@@ -87,11 +87,9 @@ void Core::call(const Micro& op) {
     }
     cost = isa::call_cost(shape, image.parameters);
   }
-  run.helper_cycles += cost.cycles - 1;
-  row_extra += cost.cycles - 1;
-  row_map_accesses = std::max(row_map_accesses, cost.map_accesses);
+  note_cost(cost);
   const uint64_t result = site.function(helper, call_args[0], call_args[1], call_args[2], call_args[3], call_args[4]);
-  if (site.value_bytes != 0 && result != 0) found[founds++ % kFound] = {result, site.value_bytes};
+  if (site.value_bytes != 0 && result != 0) note_found(result, site.value_bytes);
   if (op.has_result) regs[op.final_out] = result;
   if (op.exits) verdict = static_cast<uint32_t>(result);
 }

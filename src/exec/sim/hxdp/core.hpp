@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The core: an image decoded into flat arrays, and the machine that runs its rows.
 //
-// A row is run in two steps. First the lanes, in order, read what they need and compute; the first taken branch or exit
-// ends this step, so higher lanes have no effect. Register results go to their register at once, or to a temporary when
-// a higher lane of the row still reads the old value. Then stores and the call of the row take effect in lane order.
+// What lanes of a row see of each other is arch/hxdp/lane_rules.hpp. A row is run in two steps. First the lanes, in
+// order, read what they need and compute; the first taken branch or exit ends this step, so higher lanes have no
+// effect. Register results go to their register at once, or to a temporary when a higher lane of the row still reads
+// the old value. Then stores and the call of the row take effect in lane order.
 //
 // Time here is relative: cycles since the first row, without waiting for the packet's bytes. What the row had to wait
 // for is noted as a touch; the card (timeline.hpp) turns that into stalls. So what a program does never depends on
@@ -55,7 +56,7 @@ struct Micro {
   bool has_result = false;
   bool bubble = false;  // a taken branch that fetch has not foreseen
   bool exits = false;   // a call whose result is the verdict
-  bool calls = false;
+  bool calls = false;   // takes effect at the end of the row
   bool reads_memory = false;
   bool writes_memory = false;
   bool owned = false;    // a direct map value that exists
@@ -82,12 +83,13 @@ struct FlatSite {
   std::array<uint8_t, 5> variable{};   // the others: their positions
   std::array<Extent, 5> extent{};
   uint8_t variables = 0;
-  const maps::Map* map = nullptr;  // of the first map argument, if it is known
-  uint32_t value_bytes = 0;        // a look-up whose result points to this many bytes of a value; 0: something else
-  isa::CallShape shape;            // of the map and lengths that are known
-  isa::CallCost cost;              // of the shape
-  bool is_known = false;           // so it is the call's
-  bool reads_packet = false;       // by offset, so that no argument shows it
+  maps::Map* map = nullptr;   // of the first map argument, if it is known
+  uint32_t value_bytes = 0;   // a look-up whose result points to this many bytes of a value; 0: something else
+  bool at_once = false;       // a look-up in a known map by a key given in the call: nothing in its row can change it
+  isa::CallShape shape;       // of the map and lengths that are known
+  isa::CallCost cost;         // of the shape
+  bool is_known = false;      // so it is the call's
+  bool reads_packet = false;  // by offset, so that no argument shows it
 };
 
 // Immutable after decode(). Moving it leaves `sites` where they are.
@@ -215,6 +217,12 @@ struct Core {
   void touch_all() {
     if (run.frames_in > touched + 1) note_touch(run.frames_in - 1);
   }
+  void note_cost(const isa::CallCost& cost) {
+    run.helper_cycles += cost.cycles - 1;
+    row_extra += cost.cycles - 1;
+    if (cost.map_accesses > row_map_accesses) row_map_accesses = cost.map_accesses;
+  }
+  void note_found(uint64_t address, uint64_t bytes) { found[founds++ % kFound] = {address, bytes}; }
   void push_store(uint64_t address, uint64_t value, uint8_t bytes) {
     effect[effects++] = {address, value, nullptr, bytes};
   }
@@ -251,6 +259,7 @@ Handler handler_of(const isa::Branch& op);
 Handler handler_of(const isa::BranchPacket& op);
 Handler handler_of(const isa::Goto& op);
 Handler handler_of(const isa::Call& op);
+Handler lookup_handler();  // of a call whose site is `at_once`
 Handler handler_of(const isa::CallExit& op);
 Handler handler_of(const isa::Exit& op);
 Handler handler_of(const isa::ExitRegister& op);

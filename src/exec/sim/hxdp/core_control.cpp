@@ -164,8 +164,22 @@ Flow call(Core& core, const Micro& m) {
   return flow;
 }
 
+// A look-up has no effect and reads no memory but the map's keys, which no other lane can change: it needs neither the
+// helper's call nor the end of the row.
+Flow look_up(Core& core, const Micro& m) {
+  const FlatSite& site = *m.site;
+  const isa::Argument& given = site.site.args[1];
+  const uint64_t key = given.kind == Kind::kRegisterBytes ? core.regs[given.reg] : static_cast<uint64_t>(given.value);
+  const auto value = reinterpret_cast<uint64_t>(site.map->lookup(&key, core.helper.run->cpu));
+  core.note_cost(site.cost);
+  if (value != 0) core.note_found(value, site.value_bytes);
+  if (m.has_result) core.regs[m.out] = value;
+  return Flow::kOn;
+}
+
 }  // namespace
 
+Handler lookup_handler() { return look_up; }
 Handler handler_of(const isa::Branch& op) { return by_condition(op.op, BranchPicker{op}); }
 Handler handler_of(const isa::Select& op) { return by_condition(op.op, SelectPicker{}); }
 Handler handler_of(const isa::BranchPacket& op) { return op.at_least ? branch_packet<true> : branch_packet<false>; }

@@ -129,6 +129,9 @@ class Decoder {
     flat.is_known = known;
     flat.cost = isa::call_cost(flat.shape, image_.parameters);
     flat.reads_packet = signature.name == "xdp_load_bytes" || signature.name == "xdp_store_bytes";
+    const auto key = site.args[1].kind;
+    flat.at_once = known && flat.value_bytes != 0 &&
+                   (key == isa::Argument::Kind::kRegisterBytes || key == isa::Argument::Kind::kConstantBytes);
     flat_.sites.push_back(flat);
     return {};
   }
@@ -149,7 +152,7 @@ class Decoder {
         conditional = true;
       }
       micro.final_out = micro.out;
-      if (int reg = isa::written_register(op); reg >= 0 && !isa::is_call(op) && read_above(bundle, lane, reg)) {
+      if (int reg = isa::written_register(op); reg >= 0 && !micro.calls && read_above(bundle, lane, reg)) {
         micro.out = static_cast<uint8_t>(isa::kRegisters + lane);
         row.moves = true;
       }
@@ -294,8 +297,10 @@ class Decoder {
     return done(o, m);
   }
   base::Result<void> fill(const isa::Call& o, Micro& m) const {
-    m.site = &flat_.sites[o.site], m.out = o.dst, m.has_result = o.has_result, m.calls = true;
-    return done(o, m);
+    m.site = &flat_.sites[o.site], m.out = o.dst, m.has_result = o.has_result;
+    m.calls = !m.site->at_once;
+    m.handler = m.calls ? handler_of(o) : lookup_handler();
+    return {};
   }
   base::Result<void> fill(const isa::CallExit& o, Micro& m) const {
     m.site = &flat_.sites[o.site], m.exits = true, m.calls = true;
