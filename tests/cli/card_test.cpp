@@ -269,5 +269,18 @@ TEST(CheckNfp, SaysWhatEachFirmwareWouldDo) {
   EXPECT_NE(run({"check", object("two_programs"), "--board", "cx-2x10"}).exit_code, 0) << "--board without --target";
 }
 
+TEST(RunNfp, SaysHowFastTheCardIs) {
+  const Finished taken = run({"run", object("two_programs"), "--program", "second", "--in", trace(), "--engine",
+                              "interp,nfp", "--compare", "interp", "--nfp", "board=cx-2x10"});
+  EXPECT_EQ(taken.exit_code, 0) << taken.err;
+  EXPECT_TRUE(has(taken.out, "nfp at 633.00 MHz")) << taken.out;
+  EXPECT_TRUE(has(taken.out, "Mpps")) << taken.out;
+  EXPECT_TRUE(has(taken.out, "cores issue")) << taken.out;
+  const Finished unknown =
+      run({"run", object("two_programs"), "--in", trace(), "--engine", "nfp", "--nfp", "wheels=4"});
+  EXPECT_NE(unknown.exit_code, 0);
+  EXPECT_TRUE(has(unknown.err, "external_latency")) << unknown.err;
+}
+
 }  // namespace
 }  // namespace xnic::tests::cli

@@ -38,6 +38,7 @@ struct RunOptions {
   bool json = false;
   std::vector<std::string> card;  // KEY=VALUE of the hxdp card
   std::string image;              // of the hxdp card; empty: compile
+  std::vector<std::string> nfp;   // KEY=VALUE of the nfp card
   std::string rate;               // of the packets that the card is offered; empty: back to back
   uint32_t trace_cycles = 0;      // packets
 };

@@ -9,6 +9,7 @@
 #include "compile/target/nfp/passes.hpp"
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
+#include "xnic/nfp_card.hpp"
 #include "xnic/daemon.hpp"
 #include "xnic/exec.hpp"
 #include "xnic/testnet.hpp"
@@ -47,8 +48,7 @@ void add_run(CLI::App& app, RunOptions& options) {
   run->add_option("PROG.o", options.programs, "XDP objects")->required();
   run->add_option("--in", options.inputs, "Captures (pcap or pcapng, Ethernet); - is standard input")->required();
   run->add_option("--program", options.program_name, "Program in the object, by function name or section");
-  run->add_option("--engine", options.engines,
-                  "Engines to run, separated by commas: interp, native, kernel, hxdp, nfp (one thread of that card)")
+  run->add_option("--engine", options.engines, "Engines to run, separated by commas: interp, native, kernel, hxdp, nfp")
       ->delimiter(',')
       ->capture_default_str();
   run->add_option("--compare", options.compare, "Compare verdict, bytes and maps of every engine with this one");
@@ -63,6 +63,7 @@ void add_run(CLI::App& app, RunOptions& options) {
       ->check(CLI::PositiveNumber);
   run->add_option("--limit", options.limit, "Stop after this many packets of each capture");
   run->add_option("--card", options.card, card_help());
+  run->add_option("--nfp", options.nfp, nfp_help());
   run->add_option("--image", options.image, "Image file of xnic compile for the hxdp card, instead of compiling again");
   run->add_option("--rate", options.rate,
                   "Offer the packets to the hxdp card at a rate: 10Gbps (on the wire), 2.5Mpps, trace (the capture's "
@@ -77,6 +78,7 @@ void add_run(CLI::App& app, RunOptions& options) {
       "  xnic run fw.o --in a.pcap --engine interp,hxdp --compare interp --card lanes=8 --card cores=2\n"
       "  xnic compile fw.o -o fw.hxdp && xnic run fw.o --in a.pcap --engine hxdp --image fw.hxdp\n"
       "  xnic run fw.o --in imix.pcapng --engine hxdp --rate 10Gbps --card cores=4\n"
+      "  xnic run fw.o --in a.pcap --engine nfp --nfp board=cx-2x10 --nfp off=values\n"
       "  xnic gen --flows 1000 --sizes imix | xnic run fw.o --in - --out after.pcapng\n"
       "  xnic run lb.o --in a.pcap --map vips=vips.json --dump-maps");
 }

@@ -5,11 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "device/hxdp_images.hpp"
-#include "device/nfp_images.hpp"
 #include "device/native_images.hpp"
+#include "device/nfp_images.hpp"
 #include "xnic/card.hpp"
 #include "xnic/command.hpp"
 #include "xnic/job.hpp"
+#include "xnic/nfp_card.hpp"
 #include "xnic/traffic.hpp"
 
 namespace xnic::tools {
@@ -45,11 +46,12 @@ std::string card_lines(const JobResult& result) {
     if (!engine.counters.modelled) continue;
     const exec::ModelledTime& time = *engine.counters.modelled;
     text += fmt::format(
-        "{} on {}: {} at {:.2f} MHz, {} rows: {:.2f} cycles/packet, {:.2f} Mpps, latency p50 {:.0f} ns, p99 {:.0f} "
+        "{} on {}: {} at {:.2f} MHz, {} {}: {:.2f} cycles/packet, {:.2f} Mpps, latency p50 {:.0f} ns, p99 {:.0f} "
         "ns\n",
         result.program, result.trace, engine.engine, static_cast<double>(time.clock_hz) / 1e6, time.rows,
-        cycles_per_packet(engine.counters), packets_per_second(engine.counters) / 1e6,
-        latency_ns(time, time.latency_p50_cycles), latency_ns(time, time.latency_p99_cycles));
+        engine.engine == "nfp" ? "instructions" : "rows", cycles_per_packet(engine.counters),
+        packets_per_second(engine.counters) / 1e6, latency_ns(time, time.latency_p50_cycles),
+        latency_ns(time, time.latency_p99_cycles));
     text += engine.card_text;
     if (time.faults != 0) text += fmt::format("{}: {} packets aborted by the card\n", engine.engine, time.faults);
   }
@@ -78,7 +80,14 @@ base::Result<JobResult> run_on_card(device::Device& device, const std::string& p
                                     nlohmann::ordered_json* maps, bool* is_sustained = nullptr) {
   std::string text;
   auto json = std::make_shared<nlohmann::ordered_json>(nlohmann::ordered_json::object());
+  std::string nfp_text;
+  auto nfp_counters = std::make_shared<nlohmann::ordered_json>(nlohmann::ordered_json::object());
   const auto inspect = [&](Session& session) {
+    if (session.engine().name() == "nfp") {
+      const auto& engine = static_cast<const exec::sim::nfp::Nfp&>(session.engine());
+      nfp_text = nfp_lines(engine);
+      *nfp_counters = nfp_json(engine);
+    }
     if (session.engine().name() != "hxdp") return;
     const auto& engine = static_cast<const exec::sim::hxdp::Hxdp&>(session.engine());
     if (!options.rate.empty()) {
@@ -94,6 +103,7 @@ base::Result<JobResult> run_on_card(device::Device& device, const std::string& p
   XNIC_ASSIGN(JobResult result, run_job(device, program, trace, options, output, maps, inspect));
   for (EngineResult& engine : result.engines) {
     if (engine.engine == "hxdp") engine.card_text = text, engine.card_json = json;
+    if (engine.engine == "nfp") engine.card_text = nfp_text, engine.card_json = nfp_counters;
   }
   return result;
 }
@@ -170,7 +180,8 @@ base::Result<int> run_all(const RunOptions& options) {
   settings.card.trace_packets = options.trace_cycles;
   install_card(image, settings);
   device::install_native();
-  device::install_nfp();
+  XNIC_ASSIGN(const NfpSettings nfp, parse_nfp(options.nfp));
+  device::install_nfp(nfp.compile, nfp.timing);
   std::optional<nic::port::PcapngWriter> output;
   if (!options.output.empty()) {
     XNIC_ASSIGN(output, nic::port::PcapngWriter::create(options.output));

@@ -10,10 +10,10 @@ namespace xnic::arch::nfp {
 namespace {
 
 constexpr std::array kBoards = {
-    Board{"cx-2x10", "Agilio CX 2x10GbE", 633},      Board{"cx-2x25", "Agilio CX 2x25GbE", 800},
-    Board{"cx-1x40", "Agilio CX 1x40GbE", 800},      Board{"cx-2x40", "Agilio CX 2x40GbE", 800},
-    Board{"ocp-1x50", "Agilio CX 1x50GbE OCP", 500}, Board{"lx-2x40", "Agilio LX 2x40GbE", 1200},
-    Board{"lx-1x100", "Agilio LX 1x100GbE", 1200},
+    Board{"cx-2x10", "Agilio CX 2x10GbE", 633, 20},      Board{"cx-2x25", "Agilio CX 2x25GbE", 800, 50},
+    Board{"cx-1x40", "Agilio CX 1x40GbE", 800, 40},      Board{"cx-2x40", "Agilio CX 2x40GbE", 800, 80},
+    Board{"ocp-1x50", "Agilio CX 1x50GbE OCP", 500, 50}, Board{"lx-2x40", "Agilio LX 2x40GbE", 1200, 80},
+    Board{"lx-1x100", "Agilio LX 1x100GbE", 1200, 100},
 };
 
 constexpr Firmware kCoreNic = {

@@ -12,11 +12,12 @@
 
 namespace xnic::arch::nfp {
 
-// A product; decides the clock. Boards differ in nothing that a program is refused for.
+// A product; decides clock and ports. Boards differ in nothing that a program is refused for.
 struct Board {
   std::string_view name;  // for --board
   std::string_view product;
   uint32_t clock_mhz;
+  uint32_t wire_gbps;  // all ports together
 };
 std::span<const Board> boards();
 // Null when there is none of that name.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine "nfp": a thread of the NFP card behind the interface of all engines.
 //
-// One thread runs one packet after the other: this is what programs do, not how fast the card's many cores do it. As
-// `exec` cannot compile, images come from a provider that whoever sees both compiler and engines has installed.
+// One thread runs one packet after the other, which says what programs do; what it asked of the memories is then timed
+// on the card's many cores (cores.hpp), back to back at the rate of its ports. Results are as if packets ran one behind
+// the other. As `exec` cannot compile, images come from a provider that whoever sees both compiler and engines has
+// installed.
 #pragma once
 
 #include <functional>
 
+#include "exec/sim/nfp/cores.hpp"
 #include "exec/sim/nfp/thread.hpp"
 
 namespace xnic::exec::sim::nfp {
@@ -14,7 +17,7 @@ namespace xnic::exec::sim::nfp {
 // Makes the image of a verified program. Errors are handed on by load().
 using ImageProvider = std::function<base::Result<isa::Image>(const LoadedProgram&)>;
 // Process-wide: what engines made from now on use. An empty provider uninstalls it.
-void install(ImageProvider provider);
+void install(ImageProvider provider, const CardTiming& timing = {});
 
 class Nfp final : public Engine {
  public:
@@ -27,13 +30,19 @@ class Nfp final : public Engine {
   // packet's number.
   base::Result<void> run(std::span<packet::Packet> packets, std::span<Verdict> verdicts,
                          const RunContext& context) override;
-  EngineCounters counters() const override { return counters_; }
-
-  // Cycles of the thread since load(): issue slots, and stated latencies of memories. Zero before.
+  // With the card's time, until the last packet is gone; run_ns is 0.
+  EngineCounters counters() const override;
+  // The same in full. Zero before load().
+  CoreCounters core_counters() const;
+  const CardTiming& timing() const { return timing_; }
+  // Of the thread since load(). Zero before.
   ThreadCounters thread_counters() const { return thread_ == nullptr ? ThreadCounters{} : thread_->counters(); }
 
  private:
+  CardTiming timing_;
   std::unique_ptr<Thread> thread_;
+  std::unique_ptr<Cores> cores_;
+  uint32_t words_ = 0;
   EngineCounters counters_;
 };
 

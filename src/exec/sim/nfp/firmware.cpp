@@ -7,6 +7,10 @@
 // banks, and keeps pointers 0 and 1, the stack's base and r6 to r9. Everything else may change: here it becomes poison.
 #include <linux/bpf.h>
 
+#include <algorithm>
+
+#include "arch/ebpf/map_types.hpp"
+
 #include "exec/sim/nfp/thread.hpp"
 
 namespace xnic::exec::sim::nfp {
@@ -17,6 +21,19 @@ namespace {
 constexpr uint32_t kScalar = 1, kMapValue = 4, kStack = 6, kPacket = 8;
 
 uint64_t host(const void* at) { return reinterpret_cast<uint64_t>(at); }
+
+Access access_of(uint32_t helper, const maps::Map& map) {
+  if (helper == BPF_FUNC_map_update_elem) return Access::kUpdate;
+  if (helper == BPF_FUNC_map_delete_elem) return Access::kDelete;
+  return map.spec().type == arch::ebpf::kMapArray ? Access::kLookupArray : Access::kLookupHash;
+}
+
+// The bucket of the firmware's table that a key falls into: one of 4 million (FNV-1a).
+uint32_t bucket_of(uint32_t table, const std::vector<uint8_t>& key) {
+  uint32_t hash = 2166136261u ^ table;
+  for (const uint8_t byte : key) hash = (hash ^ byte) * 16777619u;
+  return (hash ^ hash >> 22) & 0x3fffff;
+}
 
 }  // namespace
 
@@ -41,12 +58,7 @@ void Thread::firmware(uint32_t helper) {
     default:
       return stop("the firmware has no such routine");
   }
-  if (fault_) return;
-  const Latencies latencies;
-  const uint32_t latency = helper == BPF_FUNC_perf_event_output ? latencies.event_routine : latencies.map_routine;
-  counters_.asleep += latency;
-  now_ += latency;
-  pc_ = back;
+  if (!fault_) pc_ = back;
 }
 
 // The bytes at a local memory pointer.
@@ -68,6 +80,7 @@ void Thread::call_map(uint32_t helper) {
   if (with_value && !copy_local(2, map->spec().value_size, value)) return;
   const uint64_t flags = uint64_t{a_[9]} << 32 | a_[8];
   const uint32_t table = a_[0];
+  record(access_of(helper, *map), map->spec().value_size / 4, bucket_of(table, key));
   const uint64_t result = helpers::helper_function(helper)(helper_, host(map), host(key.data()), host(value.data()),
                                                            with_value ? flags : 0, 0);
   if (helper != BPF_FUNC_map_lookup_elem || result == 0) return give_back(result);
@@ -131,6 +144,7 @@ void Thread::event_output() {
       if (size != 0) return stop("an event without data");
   }
   move_packet();
+  record(Access::kEvent, std::min(size / 4, 32u), 0);
   give_back(
       helpers::helper_function(BPF_FUNC_perf_event_output)(helper_, 0, host(map), flags, host(data.data()), size));
 }

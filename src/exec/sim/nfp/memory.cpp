@@ -37,13 +37,18 @@ uint8_t* Thread::byte_at(uint64_t address) {
   return value->bytes + offset;
 }
 
-// Whole words; bytes behind the value's end are not the program's and read as whatever.
+// Whole words; bytes behind the value's end, or behind the packet's window, are not the program's and read as whatever.
 void Thread::read_words(uint64_t address, unsigned count, unsigned xfer) {
   for (unsigned i = 0; i < count; ++i) {
     uint32_t word = 0;
     for (unsigned byte = 0; byte < 4; ++byte) {
       const uint64_t at = address + 4 * i + byte;
       uint8_t value = 0xa5;
+      const uint64_t behind = at - kBufferAddress - kPacketWindow;
+      if (!is_value(at) && behind < kLongestRead && i != 0) {
+        word |= uint32_t{value} << 8 * byte;
+        continue;
+      }
       if (const Value* holder = is_value(at) ? value_at(at) : nullptr;
           holder == nullptr || (at - kValueBase) % kValueStride < program_->program->maps[holder->map].value_size) {
         const uint8_t* from = byte_at(at);
@@ -125,11 +130,12 @@ void Thread::perform(const isa::Command& command, uint64_t address) {
       return stop("the model has no such command");
   }
   ++counters_.commands;
-  const Latencies latencies;
-  const uint32_t latency = is_value(address) ? latencies.map_value : latencies.packet;
-  if (command.swap == isa::Swap::kNever) return;  // nobody waits for it
-  counters_.asleep += latency;
-  now_ += latency;
+  const bool bytes = command.op == CommandOp::kWrite8Swap;
+  const uint32_t words = bytes ? (length + 4) / 4 : (length & 31) + 1;
+  const auto place = static_cast<uint32_t>(address / kValueStride);
+  if (command.swap == isa::Swap::kNever) return record(Access::kCount, words, place);  // nobody waits for it
+  if (is_value(address)) return record(Access::kValueRead, words, place);
+  record(command.op == CommandOp::kRead32Swap ? Access::kPacketRead : Access::kPacketWrite, words, 0);
 }
 
 }  // namespace xnic::exec::sim::nfp

@@ -52,6 +52,8 @@ void Thread::reset(packet::Packet& packet, const RunContext& context) {
   local_[kVectorAddress / 4 + 2] = kBufferAddress + kPacketOffset;
   pc_ = kPlacement.start;
   executed_ = last_alu_ = 0;
+  trace_.clear();
+  recorded_ = counters_.issued + counters_.bubbles;
   flags_known_ = carry_known_ = false;
   product_ = {};
   csr_.reset(), pending_branch_.reset(), pending_command_.reset(), fault_.reset();
@@ -80,7 +82,14 @@ base::Result<Verdict> Thread::run(packet::Packet& packet, const RunContext& cont
       return base::make_error(base::ErrorKind::kUnsupported, fmt::format("nfp: .{} {}", number, text), "{}", *fault_);
     }
   }
+  record(Access::kEnd, 0, 0);
   return verdict();
+}
+
+void Thread::record(Access access, uint32_t words, uint32_t place) {
+  const uint64_t cycles = counters_.issued + counters_.bubbles;
+  trace_.push_back({static_cast<uint32_t>(cycles - recorded_), access, static_cast<uint8_t>(words), place});
+  recorded_ = cycles;
 }
 
 // The result is in the upper half of A0: what becomes of the packet, and the counter.

@@ -18,26 +18,17 @@
 #include "exec/engine.hpp"
 #include "exec/helpers/helper_context.hpp"
 #include "exec/helpers/helper_state.hpp"
+#include "exec/sim/nfp/trace.hpp"
 
 namespace xnic::exec::sim::nfp {
 
 namespace isa = arch::nfp;
 
-// Cycles from a command until the thread can go on; of figures that differ in the field, one in the middle.
-struct Latencies {
-  uint32_t packet = 50;        // cluster memory
-  uint32_t map_value = 250;    // external memory, cached
-  uint32_t map_routine = 900;  // a look-up in the firmware: a table descriptor, bucket lock, bucket, release
-  uint32_t event_routine = 300;
-};
-
 struct ThreadCounters {
   uint64_t issued = 0;    // instructions
   uint64_t bubbles = 0;   // slots behind branches that nothing filled
-  uint64_t asleep = 0;    // cycles waiting for memories and the firmware
   uint64_t commands = 0;  // to memories
   uint64_t helpers = 0;   // routines of the firmware called
-  uint64_t cycles() const { return issued + bubbles + asleep; }
 };
 
 // Where programs and the firmware's entries are in the store.
@@ -52,11 +43,14 @@ class Thread {
   // Errors: kUnsupported with instruction and reason, when the model had to stop.
   base::Result<Verdict> run(packet::Packet& packet, const RunContext& context);
   const ThreadCounters& counters() const { return counters_; }
+  // What the last run asked for.
+  const Trace& trace() const { return trace_; }
 
  private:
   static constexpr uint32_t kLocalWords = 256;     // 1 KB a thread
   static constexpr uint32_t kVectorAddress = 512;  // behind the program's stack
   static constexpr uint32_t kPacketWindow = 2048;  // of a packet in the cluster memory
+  static constexpr uint32_t kLongestRead = 128;    // bytes that a command may bring from behind it
   static constexpr uint32_t kPacketOffset = 128;   // of its first byte there
   static constexpr uint32_t kBufferAddress = 0x40040000;
   static constexpr uint64_t kValueBase = uint64_t{0x80} << 32;
@@ -114,6 +108,9 @@ class Thread {
   void execute(const isa::CsrWrite& insn);
   void execute(const isa::CsrRead& insn);
 
+  // Ends a stretch of the trace.
+  void record(Access access, uint32_t words, uint32_t place);
+
   // memory.cpp
   void perform(const isa::Command& command, uint64_t address);
   void read_words(uint64_t address, unsigned count, unsigned xfer);
@@ -138,6 +135,8 @@ class Thread {
   std::shared_ptr<const LoadedProgram> program_;
   std::vector<isa::Instruction> code_;
   ThreadCounters counters_;
+  Trace trace_;
+  uint64_t recorded_ = 0;  // cycles of the core that are in the trace
 
   uint32_t a_[32] = {}, b_[32] = {};
   uint32_t in_[64] = {}, out_[64] = {};
