@@ -45,6 +45,7 @@ test-hxdp: build
 NFP_PROGRAMS ?= 5000
 test-nfp: build
 	$(BUILD)/bin/nfp_diff --programs $(NFP_PROGRAMS) --packets 108 --each --seed $(SEED)
+	$(BUILD)/bin/nfp_diff --real tests/programs $(BUILD)/programs --packets 2000 --each --seed $(SEED)
 
 ## test-prove: every program at every cpu version: proved, or which region is not decided, and how long; fails when one is refuted or newly undecided
 PROVE_SECONDS ?= 60
@@ -95,7 +96,7 @@ test-asan:
 
 ## bench: all benchmarks; bench-NAME: one. Tables, and the same rows in build/bench/NAME.json (docs/benchmarks.md).
 ##   ARGS: options of the benchmark, as in make bench-hxdp ARGS="--cpu v3 --no-proof"
-BENCHES = changepoint datapath engines hxdp native offload sim
+BENCHES = changepoint datapath engines hxdp native nfp offload sim
 bench: $(BENCHES:%=bench-%)
 
 bench-datapath bench-native: peers

@@ -2,11 +2,13 @@
 // The NFP card and the interpreter on random programs and packets: verdicts, bytes and maps are equal.
 //
 //   nfp_diff [--programs N] [--packets M] [--seed S] [--only I] [--statements K] [--generator card|diff]
-//            [--off PASS]... [--each]
+//            [--off PASS]... [--each] [--real CASES_DIR PROGRAMS_DIR]
 //
 // Programs of `card` are written within the card's rules; those of `diff` are tests/diff's, of which the few are run
 // that the offload verifier takes. Program I of a seed depends on both alone. With --each the packets are shared out to
-// compilations with all passes, with each left out in turn, with the driver's alone and with none.
+// compilations with all passes, with each left out in turn, with the driver's alone and with none. With --real the
+// programs are those of programs/ that the card takes, at every cpu version; the change-point programs must be among
+// them, and fit.
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
@@ -20,10 +22,13 @@
 #include "arch/nfp/image.hpp"
 #include "card_program.hpp"
 #include "compare.hpp"
+#include "compile/target/nfp/compile.hpp"
 #include "compile/target/nfp/offload.hpp"
 #include "compile/verify/verify.hpp"
 #include "device/nfp_images.hpp"
+#include "frame_mix.hpp"
 #include "random_program.hpp"
+#include "subjects.hpp"
 
 namespace xnic::tests {
 namespace {
@@ -39,6 +44,7 @@ struct Arguments {
   std::string generator = "card";
   std::vector<std::string> off;
   bool each = false;
+  std::vector<std::string> real;
 };
 
 using compile::target::nfp::PassSet;
@@ -132,6 +138,26 @@ bool usable(const Program& program, Totals& totals) {
   return false;
 }
 
+// Shares the packets out to the settings, and compares each with the interpreter.
+void compare_settings(const Arguments& arguments, const std::string& name,
+                      const std::shared_ptr<const Program>& program, const std::vector<RandomPacket>& packets,
+                      uint64_t contents_seed, Totals& totals) {
+  const std::vector<Setting> settings = settings_of(arguments);
+  for (size_t i = 0; i < settings.size(); ++i) {
+    std::vector<RandomPacket> share;
+    for (size_t j = i; j < packets.size(); j += settings.size()) share.push_back(packets[j]);
+    compile::target::nfp::CompileOptions options;
+    options.passes = settings[i].passes;
+    device::install_nfp(options);
+    const Comparison result = compare(program, share, contents_seed, "nfp");
+    totals.packets += result.packets;
+    if (result.difference.empty()) continue;
+    ++totals.different;
+    fmt::print("{}{}: {}\n", name, settings[i].name, result.difference);
+    return;
+  }
+}
+
 void one(const Arguments& arguments, uint64_t number, Totals& totals) {
   const uint64_t seed = arguments.seed * 0x9e3779b97f4a7c15u + number;
   const auto program = make_program(arguments, seed);
@@ -165,32 +191,80 @@ void one(const Arguments& arguments, uint64_t number, Totals& totals) {
       packet.frame.push_back(static_cast<uint8_t>(rng.next()));
     packets.push_back(std::move(packet));
   }
-  const std::vector<Setting> settings = settings_of(arguments);
-  for (size_t i = 0; i < settings.size(); ++i) {
-    std::vector<RandomPacket> share;
-    for (size_t j = i; j < packets.size(); j += settings.size()) share.push_back(packets[j]);
+  compare_settings(arguments, fmt::format("program {} of seed {}", number, arguments.seed), program, packets,
+                   contents_seed, totals);
+}
+
+// Words that the change-point programs may have: estimates from the driver's rules.
+uint64_t most_words(const std::string& label) {
+  if (label.starts_with("changepoint_fixed")) return 352;
+  return label.starts_with("changepoint_double") ? 1166 : 2560;
+}
+
+// The words of the program; 0, and a difference told, when they are too many.
+void check_size(const std::string& label, const Program& program, const arch::ebpf::Facts& facts, Totals& totals) {
+  size_t words[2] = {};
+  for (const bool driver : {true, false}) {
     compile::target::nfp::CompileOptions options;
-    options.passes = settings[i].passes;
-    device::install_nfp(options);
-    const Comparison result = compare(program, share, contents_seed, "nfp");
-    totals.packets += result.packets;
-    if (result.difference.empty()) continue;
-    ++totals.different;
-    fmt::print("program {} of seed {}{}: {}\n", number, arguments.seed, settings[i].name, result.difference);
-    return;
+    if (driver) options.passes = PassSet::driver();
+    const auto image = compile::target::nfp::compile(program, facts, options);
+    words[driver ? 0 : 1] = image ? image->words.size() : 0;
   }
+  fmt::print("{:<24} {:5} words by the driver's passes, {:5} by all\n", label, words[0], words[1]);
+  for (const size_t count : words) {
+    if (count != 0 && count <= most_words(label)) continue;
+    ++totals.different;
+    fmt::print("{}: more than {} words\n", label, most_words(label));
+  }
+}
+
+void real_programs(const Arguments& arguments, Totals& totals) {
+  device::Device device;
+  device::install_device(&device);
+  const size_t settings = settings_of(arguments).size();
+  for (const Subject& subject : our_programs(arguments.real.at(0), arguments.real.at(1))) {
+    const auto object = load(device, subject);
+    ++totals.programs;
+    if (!object || object->programs().size() != 1) {
+      ++totals.different;
+      fmt::print("{} cannot be loaded\n", subject.label);
+      continue;
+    }
+    const auto& loaded = *object->programs().front().loaded;
+    if (!usable(*loaded.program, totals)) {
+      if (subject.label.starts_with("changepoint_fixed") || subject.label.starts_with("changepoint_double")) {
+        ++totals.different;
+        fmt::print("{} is refused\n", subject.label);
+      }
+      continue;
+    }
+    check_size(subject.label, *loaded.program, *loaded.facts, totals);
+    FrameMix mix(arguments.seed);
+    mix.add_samples(subject.packets);
+    std::vector<RandomPacket> packets;
+    while (packets.size() < arguments.packets * settings) {
+      RandomPacket packet;
+      mix.next(packet);
+      packet.metadata.clear();  // the card has none
+      if (packet.frame.size() <= 1500) packets.push_back(std::move(packet));
+    }
+    compare_settings(arguments, subject.label, loaded.program, packets, arguments.seed, totals);
+  }
+  device::install_device(nullptr);
 }
 
 int run(const Arguments& arguments) {
   Totals totals;
+  if (!arguments.real.empty()) real_programs(arguments, totals);
   const uint64_t first = arguments.only.value_or(0);
-  const uint64_t end = arguments.only ? first + 1 : arguments.programs;
+  const uint64_t end = arguments.only ? first + 1 : arguments.real.empty() ? arguments.programs : 0;
   for (uint64_t number = first; number < end && totals.different < 5; ++number) one(arguments, number, totals);
   fmt::print("{} programs, {} packets compared, {} different; the verifier rejects {}, the card {}\n", totals.programs,
              totals.packets, totals.different, totals.rejected, totals.refused);
   for (const auto& [reason, count] : totals.reasons) fmt::print("  {:6} {}\n", count, reason);
   if (totals.packets == 0) return fmt::print("no program was run\n"), 1;
-  if (arguments.generator == "card" && (totals.rejected + totals.refused) * 2 > totals.programs)
+  if (arguments.real.empty() && arguments.generator == "card" &&
+      (totals.rejected + totals.refused) * 2 > totals.programs)
     return fmt::print("more than a half refused: the generator is broken\n"), 1;
   return totals.different == 0 ? 0 : 1;
 }
@@ -212,6 +286,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   for (const auto& pass : xnic::compile::target::nfp::kPasses) names.emplace_back(pass.name);
   app.add_option("--off", arguments.off, "A pass of the compiler to leave out")->check(CLI::IsMember(names));
+  app.add_option("--real", arguments.real, "Cases and objects of programs/ instead of random programs")->expected(2);
   app.add_flag("--each", arguments.each, "Also with each pass left out in turn, the driver's alone, none");
   CLI11_PARSE(app, argc, argv);
   return xnic::tests::run(arguments);
