@@ -34,7 +34,8 @@ uint64_t Cores::parts_of(uint64_t bytes, uint32_t gbps) const { return bytes * 8
 // The next frame begins when the one before has ended, or now.
 void Cores::next_frame() {
   const uint32_t bytes = job(source_.front()).bytes_in + kWireOverhead;
-  wire_free_ = std::max(wire_free_, now_ * kParts) + parts_of(bytes, timing_.wire_gbps);
+  if (wire_free_ + kParts <= now_ * kParts) wire_free_ = now_ * kParts;  // it was idle; else a part of a cycle is left
+  wire_free_ += parts_of(bytes, timing_.wire_gbps);
   at((wire_free_ + kParts - 1) / kParts, What::kWire, source_.front());
 }
 

@@ -34,14 +34,14 @@ Trace program(uint32_t issue, Access access, uint32_t count, uint32_t first_plac
 
 TEST(NfpCores, DropAtTheRateOfTheWire) {
   const CardTiming card;  // 40 Gb/s
-  const CoreCounters counters = run(card, program(23, Access::kPacketRead, 0), Cores::Way::kDrop, kShort, 30000);
+  const CoreCounters counters = run(card, program(23, Access::kPacketRead, 0), Cores::Way::kDrop, kShort, 50000);
   EXPECT_NEAR(mpps(counters, card), 59.5, 0.6) << "published: 59.5 Mpps, the line rate";
 }
 
 TEST(NfpCores, ReflectAtTheRateOfTheWire) {
   CardTiming card;
   card.wire_gbps = 50;
-  const CoreCounters counters = run(card, program(58, Access::kPacketRead, 4), Cores::Way::kWire, kShort, 30000);
+  const CoreCounters counters = run(card, program(58, Access::kPacketRead, 4), Cores::Way::kWire, kShort, 50000);
   EXPECT_NEAR(mpps(counters, card), 74.4, 1.5) << "published: 74 Mpps, the line rate of 50 Gb/s";
 }
 
