@@ -94,6 +94,15 @@ test-corpus: build
 test-asan:
 	$(MAKE) test PRESET=asan
 
+## test-tsan: rings, ports, card and workers under ThreadSanitizer, and the soak for a while
+.PHONY: test-tsan
+test-tsan: setup
+	@[ -f build/tsan/build.ninja ] || cmake --preset tsan
+	cmake --build build/tsan -j $(JOBS) --target unit_nic soak_datapath programs
+	TSAN_OPTIONS="die_after_fork=0 halt_on_error=1" build/tsan/bin/unit_nic \
+	  --gtest_filter='Spsc*:Frames*:MemoryPort*:HostilePeer*:Fault*:Card*:TwoWorkers*:Threads*'
+	TSAN_OPTIONS="halt_on_error=1" build/tsan/bin/soak_datapath build/tsan/programs --seconds 20 --engine interp --max-growth 4194304
+
 ## bench: all benchmarks; bench-NAME: one. Tables, and the same rows in build/bench/NAME.json (docs/benchmarks.md).
 ##   ARGS: options of the benchmark, as in make bench-hxdp ARGS="--cpu v3 --no-proof"
 BENCHES = changepoint datapath engines hxdp native nfp offload sim
