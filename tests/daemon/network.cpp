@@ -52,10 +52,11 @@ void Network::SetUp() {
   make.insert(make.end(), options_.begin(), options_.end());
   const cli::Finished up = cli::run(make);
   ASSERT_EQ(up.exit_code, 0) << up.err;
+  made_ = true;
 }
 
 void Network::TearDown() {
-  if (!IsSkipped()) cli::run({"testnet", "down", "--net", net_});
+  if (made_) cli::run({"testnet", "down", "--net", net_});
 }
 
 std::vector<std::string> Network::on(const std::string& host, const std::vector<std::string>& command) const {

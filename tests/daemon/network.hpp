@@ -53,6 +53,9 @@ class Network : public testing::Test {
 
   const std::string net_ = "xd" + std::to_string(getpid() % 10000);
   const std::vector<std::string> options_;
+
+ private:
+  bool made_ = false;
 };
 
 }  // namespace xnic::tests::daemon

@@ -64,6 +64,14 @@ void Exchange::expect_tcp(const Json& report) const {
   std::printf("  TCP %.0f Mbit/s\n", report["end"]["sum_received"]["bits_per_second"].get<double>() / 1e6);
 }
 
+void Exchange::expect_udp(const Json& report) const {
+  ASSERT_TRUE(report.is_object());
+  const Json& sum = report["end"]["sum"];
+  const auto packets = sum["packets"].get<uint64_t>();
+  EXPECT_GT(packets, 1000u);
+  EXPECT_LE(sum["lost_packets"].get<uint64_t>(), packets / 100);
+}
+
 const std::string& Exchange::file() {
   if (!file_.empty()) return file_;
   const size_t size = (is_long() ? 512u : 6u) << 20;

@@ -40,6 +40,8 @@ class Exchange : public daemon::Network, public testing::WithParamInterface<Sett
   Json iperf(const std::string& from, const std::string& to, const std::string& address,
              const std::vector<std::string>& options, Json* server = nullptr) const;
   void expect_tcp(const Json& report) const;
+  // Of a hundred datagrams one may be lost by hosts that get no time; what the card loses is counted (see below).
+  void expect_udp(const Json& report) const;
   // A host that serves `file()` on port 8080; `vip`: behind a load balancer.
   std::unique_ptr<daemon::Running> serve(const std::string& host, const std::string& vip = "") const;
   // Large, and of random bytes.

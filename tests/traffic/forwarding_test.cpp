@@ -27,10 +27,8 @@ TEST_P(Forwarding, PingTcpUdpAndFilesOverIpv4AndIpv6) {
   EXPECT_THAT(ping(20, "fd77::2").out, HasSubstr(" 0% packet loss"));
   expect_tcp(iperf("h1", "h2", "10.77.0.2", {"-n", amount()}));
   expect_tcp(iperf("h1", "h2", "fd77::2", {"-n", amount(), "-R", "-P", "2"}));
-  const Json udp = iperf("h1", "h2", "10.77.0.2", {"-u", "-b", "50M", "-n", "4M"});
-  ASSERT_TRUE(udp.is_object());
-  EXPECT_GT(udp["end"]["sum"]["packets"].get<uint64_t>(), 1000u);
-  EXPECT_EQ(udp["end"]["sum"]["lost_packets"], 0u);
+  const Json udp = iperf("h1", "h2", "10.77.0.2", {"-u", "-b", "20M", "-n", "4M"});
+  expect_udp(udp);
   expect_same_file("h1", "10.77.0.2");
   expect_same_file("h1", "[fd77::2]");
   expect_nothing_lost();

@@ -42,8 +42,8 @@ TEST_P(Firewall, TheLanReachesTheWanAndNotTheOtherWayRound) {
   const auto in_wan = serve("h2");
   expect_same_file("h1", "10.77.0.2");
   expect_tcp(iperf("h1", "h2", "10.77.0.2", {"-n", amount(), "-R"}));
-  const Json udp = iperf("h1", "h2", "10.77.0.2", {"-u", "-b", "50M", "-n", "2M"});
-  EXPECT_EQ(udp["end"]["sum"]["lost_packets"], 0u);
+  const Json udp = iperf("h1", "h2", "10.77.0.2", {"-u", "-b", "20M", "-n", "2M"});
+  expect_udp(udp);
   EXPECT_FALSE(answers("h2", "10.77.0.1"));
   EXPECT_TRUE(answers("h1", "10.77.0.1"));  // it is there
   const auto flows = Json::parse(daemon_->must({"map", "dump", "flows"}));
@@ -56,6 +56,13 @@ TEST_P(Firewall, TheLanReachesTheWanAndNotTheOtherWayRound) {
 class Routed : public Exchange {
  protected:
   using Exchange::Exchange;
+  void SetUp() override {
+    Exchange::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    if (access("/dev/net/tun", R_OK | W_OK) != 0) GTEST_SKIP() << "needs /dev/net/tun";
+    if (run_on("card", {"test", "-w", "/proc/sys/net/ipv4/ip_forward"}).exit_code != 0)
+      GTEST_SKIP() << "needs the right to let a namespace forward packets (/proc/sys is read-only)";
+  }
   // Port and TAP interface of the host NAME, TAP address.
   std::string port(const std::string& name, uint32_t ifindex, const std::string& more = "") const {
     return fmt::format(
@@ -100,8 +107,8 @@ TEST_P(Nat, TheInsideIsSeenWithOneAddressAndNobodyComesIn) {
   Json seen;
   expect_tcp(iperf("in", "out", "198.51.100.7", {"-n", amount()}, &seen));
   EXPECT_EQ(seen["start"]["accepted_connection"]["host"], "203.0.113.9");
-  const Json udp = iperf("in", "out", "198.51.100.7", {"-u", "-b", "50M", "-n", "2M"});
-  EXPECT_EQ(udp["end"]["sum"]["lost_packets"], 0u);
+  const Json udp = iperf("in", "out", "198.51.100.7", {"-u", "-b", "20M", "-n", "2M"});
+  expect_udp(udp);
   EXPECT_FALSE(answers("out", "203.0.113.9"));
   EXPECT_TRUE(answers("in", "192.168.1.2"));
   const auto outcome = Json::parse(daemon_->must({"map", "get", "outcomes", "4"}));  // UNSOLICITED

@@ -64,7 +64,9 @@ class Line {
     held_.erase(held_.begin());
   }
   size_t held() const { return held_.size(); }
+  // What is held back at the end is lost.
   void clear(frame::Pool& pool) {
+    count(counters.dropped, held_.size());
     for (Held& held : held_) pool.put(held.packet.unbind());
     held_.clear();
   }

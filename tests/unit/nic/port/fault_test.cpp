@@ -147,6 +147,15 @@ TEST_F(FaultTest, HoldsDelayedFramesForTheirTime) {
   EXPECT_GE(port_->receive_faults(0).delayed, 64u);  // no more than 64 are held: the others pass
 }
 
+TEST_F(FaultTest, WhatIsHeldBackAtTheEndCountsAsDropped) {
+  open({.receive = {.delay_ppm = 1'000'000}, .transmit = {.delay_ppm = 1'000'000}});
+  EXPECT_TRUE(receive(*port_).empty());
+  EXPECT_TRUE(transmit(*port_, numbered(1, 64)));
+  port_->close(0, pool());
+  EXPECT_EQ(port_->receive_faults(0).dropped, kBatch);
+  EXPECT_EQ(port_->transmit_faults(0).dropped, 1u);
+}
+
 TEST_F(FaultTest, StandsStillForAWhile) {
   open({.receive = {.stall_ppm = 1'000'000, .stall_ns = 5000}, .transmit = {.stall_ppm = 1'000'000, .stall_ns = 5000}});
   EXPECT_EQ(receive(*port_).size(), kBatch);
