@@ -55,10 +55,10 @@ void read_ipv6(const uint8_t* frame, uint32_t size, Headers& headers) {
 
 }  // namespace
 
-Headers read_headers(const exec::packet::Packet& packet) {
+Headers read_headers(base::Bytes bytes) {
   Headers headers;
-  const uint8_t* frame = packet.data;
-  const uint32_t size = static_cast<uint32_t>(packet.data_end - packet.data);
+  const uint8_t* frame = bytes.data();
+  const uint32_t size = static_cast<uint32_t>(bytes.size());
   if (size < wire::Ethernet::kBytes) return headers;
   uint32_t at = wire::Ethernet::kBytes;
   headers.ether_type = base::load_be<uint16_t>(frame + 12);

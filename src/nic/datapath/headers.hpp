@@ -21,7 +21,11 @@ struct Headers {
   bool ports = false;         // TCP or UDP, whole (no fragment), the four bytes of the ports are there
 };
 
-// Never reads outside the packet's linear part. No allocation; a few nanoseconds.
-Headers read_headers(const exec::packet::Packet& packet);
+// Never reads outside the frame. No allocation; a few nanoseconds.
+Headers read_headers(base::Bytes frame);
+// Of the packet's linear part.
+inline Headers read_headers(const exec::packet::Packet& packet) {
+  return read_headers(base::Bytes(packet.data, static_cast<size_t>(packet.data_end - packet.data)));
+}
 
 }  // namespace xnic::nic::datapath

@@ -43,7 +43,7 @@ RssOptions RssOptions::spread(uint32_t queues) {
   return options;
 }
 
-uint32_t Rss::hash(const exec::packet::Packet& packet, const Headers& headers) const {
+uint32_t Rss::hash(const uint8_t* frame, const Headers& headers) const {
   if (headers.version == 0) return 0;
   const bool four = headers.version == 4;
   const uint32_t tcp = four ? kRssTcp4 : kRssTcp6, udp = four ? kRssUdp4 : kRssUdp6, ip = four ? kRssIpv4 : kRssIpv6;
@@ -52,9 +52,9 @@ uint32_t Rss::hash(const exec::packet::Packet& packet, const Headers& headers) c
   // Source and destination address, source and destination port, as they stand in the packet.
   std::array<uint8_t, 36> input;
   const size_t addresses = four ? 8 : 32;
-  std::memcpy(input.data(), packet.data + headers.network_at + (four ? 12 : 8), addresses);
+  std::memcpy(input.data(), frame + headers.network_at + (four ? 12 : 8), addresses);
   if (!with_ports) return toeplitz_.hash({input.data(), addresses});
-  std::memcpy(input.data() + addresses, packet.data + headers.transport_at, 4);
+  std::memcpy(input.data() + addresses, frame + headers.transport_at, 4);
   return toeplitz_.hash({input.data(), addresses + 4});
 }
 

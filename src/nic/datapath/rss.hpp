@@ -47,7 +47,9 @@ class Rss {
   explicit Rss(const RssOptions& options) : options_(options), toeplitz_(options.key) {}
   const RssOptions& options() const { return options_; }
   // The hash of the packet; 0 for packets of no chosen type, which go to the table's first queue.
-  uint32_t hash(const exec::packet::Packet& packet, const Headers& headers) const;
+  uint32_t hash(const exec::packet::Packet& packet, const Headers& headers) const { return hash(packet.data, headers); }
+  // The same for a frame whose headers were found whole.
+  uint32_t hash(const uint8_t* frame, const Headers& headers) const;
   uint32_t queue(const exec::packet::Packet& packet, const Headers& headers) const {
     return options_.table[hash(packet, headers) % kRssTableEntries];
   }

@@ -1,0 +1,25 @@
+# libciul1: the ef_vi interface of include/etherfabric as a library of its own, for programs in C and C++. Only the names
+# of that interface are visible in the shared one. Static: also needs -lstdc++ -lpthread (see libciul1.pc).
+file(GLOB ciul_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/nic/vi/*.cpp)
+set_property(SOURCE ${CMAKE_CURRENT_SOURCE_DIR}/nic/vi/api_queries.cpp APPEND PROPERTY COMPILE_DEFINITIONS
+             XNIC_VERSION="${PROJECT_VERSION}")
+add_library(ciul_objects OBJECT ${ciul_sources})
+target_include_directories(ciul_objects PUBLIC ${CMAKE_SOURCE_DIR}/include PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_sources(xnic_nic PRIVATE $<TARGET_OBJECTS:ciul_objects>)
+target_include_directories(xnic_nic PUBLIC ${CMAKE_SOURCE_DIR}/include)
+# And what it uses of other rooms.
+add_library(ciul_base OBJECT nic/datapath/headers.cpp nic/datapath/rss.cpp base/check.cpp)
+target_include_directories(ciul_base PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+set_target_properties(ciul_objects ciul_base PROPERTIES POSITION_INDEPENDENT_CODE ON)
+foreach(kind SHARED STATIC)
+  string(TOLOWER ciul_${kind} target)
+  add_library(${target} ${kind})
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:ciul_objects> $<TARGET_OBJECTS:ciul_base>)
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/include)
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ciul1 LINKER_LANGUAGE CXX)
+endforeach()
+set_target_properties(ciul_shared PROPERTIES VERSION 1.1.1 SOVERSION 1)
+target_link_options(ciul_shared PRIVATE LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/nic/vi/ciul.map LINKER:--no-undefined)
+set_property(TARGET ciul_shared APPEND PROPERTY LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/nic/vi/ciul.map)
+target_link_libraries(ciul_static INTERFACE stdc++ Threads::Threads)
+configure_file(nic/vi/libciul1.pc.in ${CMAKE_BINARY_DIR}/lib/libciul1.pc @ONLY)
