@@ -105,10 +105,10 @@ test-tsan: setup
 
 ## bench: all benchmarks; bench-NAME: one. Tables, and the same rows in build/bench/NAME.json (docs/benchmarks.md).
 ##   ARGS: options of the benchmark, as in make bench-hxdp ARGS="--cpu v3 --no-proof"
-BENCHES = changepoint datapath engines hxdp native nfp offload sim
+BENCHES = changepoint datapath efvi engines hxdp native nfp offload sim
 bench: $(BENCHES:%=bench-%)
 
-bench-datapath bench-native: peers
+bench-datapath bench-efvi bench-native: peers
 .PHONY: peers
 peers:
 	@scripts/bootstrap.sh peers

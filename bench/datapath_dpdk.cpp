@@ -35,16 +35,16 @@ pid_t spawn(const std::string& command) {
 
 namespace {
 
-// `lcores`: where its own thread and its forwarding thread run.
+// `cpu`: where its forwarding thread runs. `mode`: of forwarding, and further options. `ports`: 1 or 2.
 std::string command(const fs::path& folder, const std::string& name, const std::string& role, const std::string& mode,
-                    int cpu, bool realtime) {
+                    int cpu, bool realtime, int ports = 2) {
   const std::string socket = ",socket=" + (folder / "memif").string() + ",socket-abstract=no";
   std::string line = "exec ";
   if (realtime) line += "chrt -r 1 ";
   line += kTestpmd.string() + " --lcores 0@" + std::to_string(1 - cpu) + ",1@" + std::to_string(cpu);
   line += " --no-huge --no-shconf --no-pci -m 512 --no-telemetry --log-level=4 --file-prefix=xnic-bench-" + name;
-  for (const char* id : {"0", "1"})
-    line += std::string(" --vdev=net_memif") + id + ",role=" + role + ",id=" + id + socket;
+  for (int id = 0; id < ports; ++id)
+    line += " --vdev=net_memif" + std::to_string(id) + ",role=" + role + ",id=" + std::to_string(id) + socket;
   line += " -- --no-mlockall --total-num-mbufs=32768 --burst=64 --nb-cores=1 --stats-period=1 --forward-mode=" + mode;
   return line + " > " + (folder / name).string() + " 2>&1 < /dev/null";
 }
@@ -61,8 +61,8 @@ void stop(pid_t pid) {
   waitpid(pid, nullptr, 0);
 }
 
-// The received packets a second of both ports together, one sum a report.
-std::vector<double> read_rates(const fs::path& log) {
+// The received packets a second of all ports together, one sum a report.
+std::vector<double> read_rates(const fs::path& log, int ports_reported = 2) {
   std::vector<double> rates;
   std::ifstream in(log);
   int ports = 0;
@@ -70,38 +70,56 @@ std::vector<double> read_rates(const fs::path& log) {
     const size_t at = line.find("Rx-pps:");
     if (at == std::string::npos) continue;
     const double rate = std::strtod(line.c_str() + at + std::strlen("Rx-pps:"), nullptr) / 1e6;
-    if (ports++ % 2 == 0)
+    if (ports++ % ports_reported == 0)
       rates.push_back(rate);
     else
       rates.back() += rate;
   }
-  if (ports % 2 != 0) rates.pop_back();
+  if (ports % ports_reported != 0) rates.pop_back();
   return rates;
 }
 
-}  // namespace
-
-Result<std::vector<double>> memif_mpps(int samples, bool realtime) {
-  if (!fs::exists(kTestpmd)) return make_error(ErrorKind::kUnsupported, "testpmd", "is not installed");
-  char name[] = "/tmp/xnic-bench-XXXXXX";
-  if (mkdtemp(name) == nullptr) return make_error(ErrorKind::kIo, "/tmp", "cannot make a folder");
-  const fs::path folder = name;
-  const pid_t forwarder = spawn(command(folder, "forwarder", "server", "io", kCardCpu, realtime));
+// `reader` prints the figures; `writer` is what it gets frames from.
+Result<std::vector<double>> measure(const fs::path& folder, const std::string& reader, const std::string& writer,
+                                    int samples, int ports) {
+  const pid_t reading = spawn(reader);
   sleep(2);
-  const pid_t traffic = spawn(command(folder, "traffic", "client", "flowgen", kPeerCpu, realtime));
+  const pid_t writing = spawn(writer);
   sleep(static_cast<unsigned>(samples) + 4);
-  stop(traffic);
-  stop(forwarder);
-  std::vector<double> rates = read_rates(folder / "forwarder");
+  stop(writing);
+  stop(reading);
+  std::vector<double> rates = read_rates(folder / "reader", ports);
   std::erase_if(rates, [](double rate) { return rate < 0.001; });  // before the traffic was there
   std::string said;
-  if (std::ifstream in(folder / "forwarder"); rates.size() < 3) std::getline(in, said, '\0');
+  if (std::ifstream in(folder / "reader"); rates.size() < 3) std::getline(in, said, '\0');
   std::error_code ignored;
   fs::remove_all(folder, ignored);
   if (rates.size() < 3) return make_error(ErrorKind::kIo, "testpmd", "no figures: {}", said.substr(0, 400));
   rates.erase(rates.begin());  // the second in which the traffic began
   rates.pop_back();            // and ended
   return rates;
+}
+
+Result<fs::path> make_folder() {
+  if (!fs::exists(kTestpmd)) return make_error(ErrorKind::kUnsupported, "testpmd", "is not installed");
+  char name[] = "/tmp/xnic-bench-XXXXXX";
+  if (mkdtemp(name) == nullptr) return make_error(ErrorKind::kIo, "/tmp", "cannot make a folder");
+  return fs::path(name);
+}
+
+}  // namespace
+
+Result<std::vector<double>> memif_mpps(int samples, bool realtime) {
+  XNIC_ASSIGN(const fs::path folder, make_folder());
+  return measure(folder, command(folder, "reader", "server", "io", kCardCpu, realtime),
+                 command(folder, "traffic", "client", "flowgen", kPeerCpu, realtime), samples, 2);
+}
+
+Result<std::vector<double>> memif_one_way_mpps(uint32_t bytes, int samples) {
+  XNIC_ASSIGN(const fs::path folder, make_folder());
+  return measure(folder, command(folder, "reader", "server", "rxonly", kCardCpu, false, 1),
+                 command(folder, "traffic", "client", "txonly --txpkts=" + std::to_string(bytes), kPeerCpu, false, 1),
+                 samples, 1);
 }
 
 }  // namespace xnic::bench

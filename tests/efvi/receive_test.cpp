@@ -131,9 +131,9 @@ TEST_F(ViTest, PacksAStreamIntoLargeBuffers) {
   ASSERT_EQ(ef_vi_packed_stream_get_params(&right.vi, &params), 0);
   ASSERT_EQ(params.psp_buffer_size, 65536);
   EXPECT_EQ(ef_vi_packed_stream_get_params(&left.vi, &params), -EINVAL);
-  // Card memory of the region begins at a page; buffers must be aligned to their size.
+  // Buffers must be aligned to their size, and what is so for the program is so for the card.
   const ef_addr first = ef_memreg_dma_addr(&right.memreg, 0);
-  const size_t skip = (65536 - first % 65536) % 65536;
+  const size_t skip = (65536 - reinterpret_cast<uintptr_t>(right.memory) % 65536) % 65536;
   EXPECT_EQ(ef_vi_receive_init(&right.vi, first + skip + 4096, 0), -EINVAL);
   for (size_t i = 0; i < 4; ++i)
     ASSERT_EQ(ef_vi_receive_init(&right.vi, first + skip + i * 65536, static_cast<int>(i)), 0);

@@ -82,10 +82,11 @@ class Ranges {
       return connection_.ask(request, reply) == 0;
     });
   }
-  int take(size_t bytes, uint64_t& offset) {
+  int take(uintptr_t address, size_t bytes, uint64_t& offset) {
     Request request;
     request.ask = Ask::kTakeMemory;
     request.size = bytes;
+    request.offset = address;
     Reply reply;
     if (const int error = connection_.ask(request, reply); error != 0) return error;
     offset = reply.offset;
@@ -137,7 +138,7 @@ int ranges_of(Handle& handle, const std::vector<Mapping>& mappings, Ranges*& out
 // Moves [begin, end), which lies in one mapping of private memory, into the card.
 int move(Ranges& ranges, int card_fd, uintptr_t begin, uintptr_t end, uint64_t& offset) {
   const size_t bytes = end - begin;
-  if (const int error = ranges.take(bytes, offset); error != 0) return error;
+  if (const int error = ranges.take(begin, bytes, offset); error != 0) return error;
   std::memcpy(ranges.card_base() + offset, reinterpret_cast<void*>(begin), bytes);
   void* const at = mmap(reinterpret_cast<void*>(begin), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, card_fd,
                         static_cast<off_t>(offset));

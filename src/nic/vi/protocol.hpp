@@ -16,7 +16,8 @@ enum class Ask : uint32_t {
   kFindPort,       // name, or a: ifindex. Reply: a: port
   kMakeDomain,     // a: port, b: multicast loop. Reply: a: domain
   kFreeDomain,     // a: domain
-  kTakeMemory,     // size: bytes. Reply: offset. It is given back with kGiveMemory or when the client goes
+  kTakeMemory,     // size: bytes, offset: where they are in the program. Reply: offset, equal modulo 2 MiB. It is given
+                   // back with kGiveMemory or when the client goes
   kGiveMemory,     // offset
   kGrant,          // a: domain, offset, size
   kMakeInterface,  // see MakeInterface. Reply: a: interface

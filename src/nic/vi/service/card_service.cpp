@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <thread>
 
@@ -198,7 +199,6 @@ void CardService::Impl::serve(Client& client) {
 }
 
 void CardService::Impl::carry(KernelSide& side) {
-  static constexpr uint64_t kNoTime = 0;
   std::vector<uint8_t> bytes(65536 + 22);
   const Delivery delivery = state->delivery();
   for (uint32_t i = 0; i < kFramesAtOnce; ++i) {
@@ -207,10 +207,12 @@ void CardService::Impl::carry(KernelSide& side) {
     Frame frame;
     frame.add(bytes.data(), static_cast<uint32_t>(got));
     pad(frame);
+    const auto now =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch());
     const auto give = [&](Steering& steering) -> const Decision& {
       const Decision& decision = steering.decide(bytes.data(), static_cast<uint32_t>(got));
       for (uint32_t target = 0; target < decision.count; ++target)
-        delivery.deliver(decision.targets[target], frame, decision.group, kNoTime);
+        delivery.deliver(decision.targets[target], frame, decision.group, static_cast<uint64_t>(now.count()));
       return decision;
     };
     if (!side.outgoing->idle()) give(*side.outgoing);

@@ -9,16 +9,18 @@ namespace {
 uint64_t whole_pages(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
 }  // namespace
 
-uint64_t Pages::take(uint64_t bytes) {
+uint64_t Pages::take(uint64_t bytes, uint64_t phase, uint64_t modulus) {
   if (bytes == 0 || bytes > kCardBytes) return 0;
   bytes = whole_pages(bytes);
   for (auto range = free_.begin(); range != free_.end(); ++range) {
     const auto [begin, end] = *range;
-    if (end - begin < bytes) continue;
+    const uint64_t at = begin + ((phase - begin) & (modulus - 1));
+    if (at > end || end - at < bytes) continue;
     free_.erase(range);
-    if (end - begin > bytes) free_[begin + bytes] = end;
+    if (at > begin) free_[begin] = at;
+    if (end - at > bytes) free_[at + bytes] = end;
     in_use_ += bytes / kPageBytes;
-    return begin;
+    return at;
   }
   return 0;
 }

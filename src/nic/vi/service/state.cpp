@@ -13,6 +13,10 @@
 #include <cstring>
 
 namespace xnic::nic::vi {
+namespace {
+// Addresses of registered memory agree with those of the program modulo this: what is aligned for one is for the other.
+constexpr uint64_t kHugeBytes = 2u << 20;
+}  // namespace
 
 State::State(CardView card, int memory)
     : card_(card),
@@ -122,7 +126,7 @@ void State::release(uint64_t begin, uint64_t bytes) {
 
 int State::take_memory(Client& client, const Request& request, Reply& reply) {
   if (request.size == 0) return -EINVAL;
-  reply.offset = pages_.take(request.size);
+  reply.offset = pages_.take(request.size, request.offset % kHugeBytes, kHugeBytes);
   if (reply.offset == 0) return -ENOMEM;
   client.memory.push_back({reply.offset, request.size});
   return 0;
