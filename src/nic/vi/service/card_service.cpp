@@ -76,6 +76,10 @@ class CardService::Impl {
  private:
   Result<void> add_port(const CardOptions& options, uint32_t number);
   void serve(Client& client);
+  void note_use() {
+    client_count.store(static_cast<uint32_t>(state->clients().size()));
+    pages.store(state->pages_in_use());
+  }
   void carry(KernelSide& side);
 };
 
@@ -184,6 +188,7 @@ void CardService::Impl::serve(Client& client) {
   if (got != sizeof request || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return state->drop_client(client);
   int fd_out = -1;
   reply = state->answer(client, request, std::move(fd_in), fd_out);
+  note_use();  // before the client goes on
   part = {&reply, sizeof reply};
   message = {};
   message.msg_iov = &part;
@@ -251,8 +256,7 @@ void CardService::Impl::run() {
         state->add_client(std::move(connection), peer.pid);
       }
     }
-    client_count.store(static_cast<uint32_t>(state->clients().size()));
-    pages.store(state->pages_in_use());
+    note_use();
   }
 }
 
