@@ -15,8 +15,8 @@ namespace xnic::bench {
 // said).
 base::Result<std::vector<double>> memif_mpps(int samples, bool realtime);
 
-// Millions of frames of `bytes` a second from one testpmd (txonly) to another (rxonly) over one memif port; one sample a
-// second. Errors: as above.
+// Millions of frames of `bytes` a second from one testpmd (txonly) to another (rxonly) over one memif port; one sample
+// a second. Errors: as above.
 base::Result<std::vector<double>> memif_one_way_mpps(uint32_t bytes, int samples);
 
 }  // namespace xnic::bench

@@ -10,8 +10,8 @@ namespace xnic::nic::vi {
 class Pages {
  public:
   Pages(uint64_t begin, uint64_t end) { free_[begin] = end; }
-  // Offset of `bytes` (rounded up to pages), which leaves the remainder `phase` (a whole page) when divided by `modulus`
-  // (pages, a power of two); 0: none are free.
+  // Offset of `bytes` (rounded up to pages), which leaves the remainder `phase` (a whole page) when divided by
+  // `modulus` (pages, a power of two); 0: none are free.
   uint64_t take(uint64_t bytes, uint64_t phase = 0, uint64_t modulus = 1);
   // Pre: taken with the same number of bytes.
   void give(uint64_t begin, uint64_t bytes);
