@@ -150,5 +150,5 @@ clean:
 ## fuzz: each libFuzzer target for FUZZ_SECONDS (default 600), two at a time; findings in build/fuzz/findings
 fuzz: setup
 	@[ -f build/fuzz/build.ninja ] || cmake --preset fuzz
-	cmake --build build/fuzz -j $(JOBS) --target fuzz_door fuzz_elf fuzz_verifier fuzz_interp fuzz_pcap fuzz_seeds programs
+	cmake --build build/fuzz -j $(JOBS) --target fuzz_door fuzz_elf fuzz_verifier fuzz_interp fuzz_pcap fuzz_link fuzz_seeds programs
 	tests/fuzz/run.sh build/fuzz

@@ -37,10 +37,11 @@ constexpr useconds_t kWarmUs = 150'000, kMeasureUs = 400'000;
 // An agent on its processor, as long as this lives.
 class RunningAgent {
  public:
-  static Result<std::unique_ptr<RunningAgent>> start(const TwoHosts& hosts, const std::string& path) {
+  static Result<std::unique_ptr<RunningAgent>> start(const TwoHosts& hosts, const std::string& path, bool xdp) {
     auto made = std::make_unique<RunningAgent>();
     transport::agent::Options options;
     options.path = path;
+    if (xdp) options.interface = kCardLink;
     options.spin_us = 0;  // it shares its processor with the load
     XNIC_ASSIGN(made->agent_, Agent::make(options));
     made->thread_ = hosts.thread(TwoHosts::Side::kCard, [self = made.get()] {
@@ -100,7 +101,8 @@ class Bench {
 
   Result<void> run() {
     report_.print_head();
-    XNIC_TRY(echo());
+    XNIC_TRY(echo(false));
+    XNIC_TRY(echo(true));
     XNIC_TRY(bulk());
     XNIC_TRY(short_connections());
     XNIC_TRY(idle_memory());
@@ -127,21 +129,22 @@ class Bench {
     host.join();
     return sample;
   }
-  Server offloaded(ServerResult (*server)(const std::string&, uint16_t, const std::atomic<bool>&,
-                                          const std::atomic<bool>&)) const {
-    return [server, path = path_](uint16_t port, const std::atomic<bool>& measuring, const std::atomic<bool>& stop) {
-      return server(path, port, measuring, stop);
+  Server offloaded(ServerResult (*server)(const Way&, uint16_t, const std::atomic<bool>&, const std::atomic<bool>&),
+                   bool xdp) const {
+    return [server, way = Way{path_, xdp ? kHostLink : ""}](uint16_t port, const std::atomic<bool>& measuring,
+                                                            const std::atomic<bool>& stop) {
+      return server(way, port, measuring, stop);
     };
   }
 
   // Both sides in turn. The offload's server is reached at the agent's side: the same machine as the load.
-  Result<void> alternate(const Server& kernel, const Server& offload, const Load& load) {
+  Result<void> alternate(const Server& kernel, const Server& offload, const Load& load, bool xdp) {
     kernel_.clear();
     offload_.clear();
     agent_ns_.clear();
     for (int round = 0; round < kRounds; ++round) {
       kernel_.push_back(measure(kernel, load, kHostAddress));
-      XNIC_ASSIGN(auto agent, RunningAgent::start(*hosts_, path_));
+      XNIC_ASSIGN(auto agent, RunningAgent::start(*hosts_, path_, xdp));
       offload_.push_back(measure(offload, load, kCardAddress));
       agent->stop();
       agent_ns_.push_back(static_cast<double>(agent->cpu_ns) /
@@ -183,14 +186,15 @@ class Bench {
     report_.add(row);
   }
 
-  Result<void> echo() {
+  Result<void> echo(bool xdp) {
     const Load load = [](const char* address, uint16_t port, const std::atomic<bool>& stop) {
       return echo_load(address, port, 50, kEchoBytes, stop);
     };
-    XNIC_TRY(alternate(kernel_echo, offloaded(offload_echo), load));
-    const std::string what = "echo 64 B, 50 connections, memory link: ";
+    XNIC_TRY(alternate(kernel_echo, offloaded(offload_echo, xdp), load, xdp));
+    const std::string what =
+        fmt::format("echo 64 B, 50 connections, {}: ", xdp ? "xdp link, self-kick" : "memory link");
     row(what + "host instructions a request", middle(offload_, &Sample::instructions), "instr",
-        middle(kernel_, &Sample::instructions), {600});
+        middle(kernel_, &Sample::instructions), {xdp ? 2000.0 : 600.0});
     row(what + "host cycles a request", middle(offload_, &Sample::cycles), "cyc", middle(kernel_, &Sample::cycles),
         {5, true, true});
     row(what + "host processor time a request", middle(offload_, &Sample::cpu_ns), "ns",
@@ -201,7 +205,7 @@ class Bench {
   }
 
   Result<void> bulk() {
-    XNIC_TRY(alternate(kernel_send, offloaded(offload_send), sink_load));
+    XNIC_TRY(alternate(kernel_send, offloaded(offload_send, false), sink_load, false));
     row("bulk send of 64 KB, memory link: host cycles a byte", middle(offload_, &Sample::cycles_a_byte), "cyc/B",
         middle(kernel_, &Sample::cycles_a_byte), {0.15});
     row("bulk send of 64 KB, memory link: host processor time a KiB", middle(offload_, &Sample::cpu_ns_a_kib), "ns",
@@ -212,7 +216,7 @@ class Bench {
   }
 
   Result<void> short_connections() {
-    XNIC_TRY(alternate(kernel_echo, offloaded(offload_echo), short_load));
+    XNIC_TRY(alternate(kernel_echo, offloaded(offload_echo, false), short_load, false));
     row("connections of one request: a second", middle(offload_, &Sample::rate), "/s", middle(kernel_, &Sample::rate),
         {20'000, false});
     row("connections of one request: host processor time each", middle(offload_, &Sample::cpu_ns), "ns",
@@ -226,12 +230,12 @@ class Bench {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     const int wanted = static_cast<int>(std::min<rlim_t>(10'000, (limit.rlim_cur - 100) / 2));
-    XNIC_ASSIGN(auto agent, RunningAgent::start(*hosts_, path_));
+    XNIC_ASSIGN(auto agent, RunningAgent::start(*hosts_, path_, false));
     IdleResult result;
     std::atomic<bool> done{false};
     const uint16_t port = ++port_;
     std::thread host = hosts_->thread(TwoHosts::Side::kHost, [&] {
-      result = offload_idle(path_, port, wanted);
+      result = offload_idle({path_, ""}, port, wanted);
       done = true;
     });
     std::thread load =

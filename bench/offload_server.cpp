@@ -47,8 +47,9 @@ struct Served {
   SocketId listener = 0;
 };
 
-bool begin(Served& served, const std::string& agent, uint16_t port) {
-  auto stack = Stack::attach({.path = agent, .spin_us = 20, .defer_sends = true}, &served.ready);
+bool begin(Served& served, const Way& way, uint16_t port) {
+  auto stack =
+      Stack::attach({.path = way.agent, .spin_us = 20, .interface = way.interface, .defer_sends = true}, &served.ready);
   if (!stack) {
     std::fprintf(stderr, "bench_offload: %s\n", stack.error().message().c_str());
     return false;
@@ -68,7 +69,8 @@ bool begin(Served& served, const std::string& agent, uint16_t port) {
 void sleep_a_while(Stack& stack, int timeout_ms) {
   if (!stack.prepare_sleep()) return;
   pollfd bell{stack.wait_fd(), POLLIN, 0};
-  (void)::poll(&bell, 1, timeout_ms);
+  const int limit_ms = stack.sleep_limit_ms();
+  (void)::poll(&bell, 1, limit_ms < 0 ? timeout_ms : std::min(limit_ms, timeout_ms));
   stack.woken();
 }
 
@@ -87,11 +89,11 @@ void echo(Stack& stack, SocketId id, ServerResult& result, bool counts) {
 
 }  // namespace
 
-ServerResult offload_echo(const std::string& agent, uint16_t port, const std::atomic<bool>& measure,
+ServerResult offload_echo(const Way& way, uint16_t port, const std::atomic<bool>& measure,
                           const std::atomic<bool>& stop) {
   ServerResult result;
   Served served;
-  if (!begin(served, agent, port)) return result;
+  if (!begin(served, way, port)) return result;
   Stack& stack = *served.stack;
   Work work;
   bool counts = false;
@@ -122,11 +124,11 @@ ServerResult offload_echo(const std::string& agent, uint16_t port, const std::at
   return result;
 }
 
-ServerResult offload_send(const std::string& agent, uint16_t port, const std::atomic<bool>& measure,
+ServerResult offload_send(const Way& way, uint16_t port, const std::atomic<bool>& measure,
                           const std::atomic<bool>& stop) {
   ServerResult result;
   Served served;
-  if (!begin(served, agent, port)) return result;
+  if (!begin(served, way, port)) return result;
   Stack& stack = *served.stack;
   int64_t made = -EAGAIN;
   while (made < 0 && !stop) {
@@ -161,10 +163,10 @@ ServerResult offload_send(const std::string& agent, uint16_t port, const std::at
 
 namespace {
 
-IdleResult count_idle(const std::string& agent, uint16_t port, int wanted) {
+IdleResult count_idle(const Way& way, uint16_t port, int wanted) {
   IdleResult result;
   Served served;
-  if (!begin(served, agent, port)) return result;
+  if (!begin(served, way, port)) return result;
   const size_t before = mallinfo2().uordblks;
   const uint64_t until_ns = base::SystemClock().monotonic_ns() + 30'000'000'000;
   while (result.connections < wanted && base::SystemClock().monotonic_ns() < until_ns) {
@@ -178,13 +180,13 @@ IdleResult count_idle(const std::string& agent, uint16_t port, int wanted) {
 }  // namespace
 
 // In a process of its own, since the agent's memory is in this one.
-IdleResult offload_idle(const std::string& agent, uint16_t port, int wanted) {
+IdleResult offload_idle(const Way& way, uint16_t port, int wanted) {
   IdleResult result;
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return result;
   const pid_t child = fork();
   if (child == 0) {
-    result = count_idle(agent, port, wanted);
+    result = count_idle(way, port, wanted);
     _exit(write(ends[1], &result, sizeof result) == sizeof result ? 0 : 1);
   }
   close(ends[1]);

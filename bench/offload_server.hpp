@@ -9,9 +9,13 @@
 
 namespace xnic::bench {
 
-ServerResult offload_echo(const std::string& agent, uint16_t port, const std::atomic<bool>& measure,
+// Where the agent is, and the interface of the link; none: shared memory.
+struct Way {
+  std::string agent, interface;
+};
+ServerResult offload_echo(const Way& way, uint16_t port, const std::atomic<bool>& measure,
                           const std::atomic<bool>& stop);
-ServerResult offload_send(const std::string& agent, uint16_t port, const std::atomic<bool>& measure,
+ServerResult offload_send(const Way& way, uint16_t port, const std::atomic<bool>& measure,
                           const std::atomic<bool>& stop);
 
 struct IdleResult {
@@ -19,6 +23,6 @@ struct IdleResult {
   double bytes_each = 0;  // of the host process's memory
 };
 // Accepts `wanted` connections and counts what they cost.
-IdleResult offload_idle(const std::string& agent, uint16_t port, int wanted);
+IdleResult offload_idle(const Way& way, uint16_t port, int wanted);
 
 }  // namespace xnic::bench

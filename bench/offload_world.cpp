@@ -103,11 +103,13 @@ Result<std::unique_ptr<TwoHosts>> TwoHosts::make() {
     setns(made->host_.fd, CLONE_NEWNET);
     const std::string card = std::to_string(made->card_.tid.load());
     result = shell("ip link add xno0 type veth peer name xno1 && ip link set xno1 netns " + card +
-                   " && ip link set lo up" + " && ip addr add " + kHostAddress + "/24 dev xno0 && ip link set xno0 up");
+                   " && ip link add xnl0 mtu 3500 type veth peer name xnl1 mtu 3500 && ip link set xnl1 netns " + card +
+                   " && ip link set lo up && ip link set xnl0 up && ip addr add " + kHostAddress +
+                   "/24 dev xno0 && ip link set xno0 up");
     if (!result) return;
     setns(made->card_.fd, CLONE_NEWNET);
-    result =
-        shell(std::string("ip link set lo up && ip addr add ") + kCardAddress + "/24 dev xno1 && ip link set xno1 up");
+    result = shell(std::string("ip link set lo up && ip addr add ") + kCardAddress +
+                   "/24 dev xno1 && ip link set xno1 up && ip link set xnl1 up");
   });
   setup.join();
   if (!result) return base::Unexpected(result.error());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the offload's benchmark runs in: two network namespaces, "host" and "card", which are joined by a veth pair and
-// end with the process; counters of a thread's own work; and the loads.
+// What the offload's benchmark runs in: two network namespaces, "host" and "card", which are joined by a veth pair for
+// kernel TCP and another for links over XDP sockets (a program on a pair turns its segmentation offload off), and end
+// with the process; counters of a thread's own work; and the loads.
 #pragma once
 
 #include <atomic>
@@ -18,6 +19,8 @@ namespace xnic::bench {
 constexpr int kHostCpu = 0, kAgentCpu = 1;
 constexpr const char* kHostAddress = "10.77.0.1";
 constexpr const char* kCardAddress = "10.77.0.2";
+constexpr const char* kHostLink = "xnl0";
+constexpr const char* kCardLink = "xnl1";
 
 // Two namespaces held by two threads, so that nothing of them outlives this object.
 class TwoHosts {

@@ -44,6 +44,6 @@ int main(int argc, char** argv) {
     std::printf("%s: %zu inputs\n", argv[1], files);
     return files == 0 ? 1 : 0;  // a corpus that is gone must not pass
   }
-  std::fprintf(stderr, "usage: fuzz_replay elf|verifier|interp|pcap FILE_OR_FOLDER...\n");
+  std::fprintf(stderr, "usage: fuzz_replay elf|verifier|interp|pcap|link FILE_OR_FOLDER...\n");
   return 2;
 }

@@ -6,7 +6,7 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "$1" && pwd)
 shift
-[ $# -gt 0 ] || set -- door elf verifier interp pcap
+[ $# -gt 0 ] || set -- door elf verifier interp pcap link
 seconds=${FUZZ_SECONDS:-600}
 work=$build/fuzz
 mkdir -p "$work/logs" "$build/findings"
@@ -16,7 +16,7 @@ for target in "$@"; do
   mkdir -p "$work/corpus/$target"
   case $target in
     elf) cp "$build"/programs/drop.bpf.o "$build"/programs/xdp1.bpf.o "$build"/programs/redirect_map.bpf.o "$work/corpus/elf" ;;
-    door) ;; # its kept inputs are the seeds
+    door | link) ;; # their kept inputs are the seeds
     pcap) cp "$root"/data/traces/5_flows_64_bytes.pcap "$work/corpus/pcap" ;;
     *) "$build/bin/fuzz_seeds" "$work/corpus/$target" "$root/tests/conformance/vectors" "$build"/programs/*.bpf.o ;;
   esac

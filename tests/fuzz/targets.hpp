@@ -20,11 +20,14 @@ void fuzz_pcap(base::Bytes input);
 // A client of the bpf(2) socket: messages of any content; the card must answer or let go of the client.
 void fuzz_door(base::Bytes input);
 
+// The frames of a TCP offload's link (how the bytes become frames: fuzz_link.cpp).
+void fuzz_link(base::Bytes input);
+
 struct Target {
   std::string_view name;
   void (*run)(base::Bytes input);
 };
-inline constexpr Target kTargets[] = {
-    {"door", fuzz_door}, {"elf", fuzz_elf}, {"verifier", fuzz_verifier}, {"interp", fuzz_interp}, {"pcap", fuzz_pcap}};
+inline constexpr Target kTargets[] = {{"door", fuzz_door},     {"elf", fuzz_elf},   {"verifier", fuzz_verifier},
+                                      {"interp", fuzz_interp}, {"pcap", fuzz_pcap}, {"link", fuzz_link}};
 
 }  // namespace xnic::tests::fuzz
