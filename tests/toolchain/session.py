@@ -56,8 +56,8 @@ class Side:
 
 
 class Session:
-    def __init__(self, card, kernel):
-        self.card, self.kernel = card, kernel
+    def __init__(self, card, kernel, xnic):
+        self.card, self.kernel, self.xnic = card, kernel, xnic
         self.commands = self.compared = 0
         self.failures = []
 
@@ -101,6 +101,13 @@ class Session:
             self.fail(words, f"on the card: exit code {got[0]}, expected {'0' if code == 0 else 'another'}, and "
                              f"«{contains}» in:\n{got[1]}{got[2]}")
         return got
+
+
+    def absent(self, command, text):
+        """The command on the card alone: it succeeds, and does not say this."""
+        got = self.on_card(command)
+        if text in got[1]:
+            self.fail(command.split(), f"on the card: «{text}» in:\n{got[1]}")
 
 
 def xdp_of(links):
@@ -232,6 +239,35 @@ def others(session, events, obj):
     s.on_card("bpftool map dump name events.bss", contains="packets")
 
 
+def offload(session, objects):
+    """Rows of the kernel's own test of offloading (docs/toolchain.md has the table), as far as these tools can ask."""
+    s = session
+    refused = "ip link set dev {} {} pinned {{pins}}/bound"
+    s.on_card(f"bpftool prog load {objects}/xdp1.bpf.o {{pins}}/bound type xdp dev lan")
+    s.on_card("bpftool prog show pinned {pins}/bound", contains="offloaded_to lan")  # 24: program and maps
+    s.on_card("bpftool map show", contains="offloaded_to lan")
+    s.on_card(refused.format("lan", "xdpdrv"), 1, contains="Using offloaded program without HW_MODE flag")  # 14
+    s.on_card(refused.format("wan", "xdpoffload"), 1, contains="Program bound to different device")  # 18
+    s.on_card(refused.format("lan", "xdpoffload"))
+    s.on_card("ip -j link show dev lan", contains='"mode":3')  # 16
+    s.on_card("ip link set dev lan xdpdrv pinned {pins}/one", 1, contains="one program")  # 19: no second one
+    s.on_card("ip link set dev lan xdpoffload pinned {pins}/bound", 1, contains="XDP program already attached")  # 20
+    for mode in ("xdpoffload", "xdpoffload", "xdpdrv", "xdp"):  # 17: repeated
+        s.on_card(f"ip link set dev lan {mode} off")
+    s.on_card(["rm", "{pins}/bound"])
+    s.on_card(f"ip link set dev lan xdpoffload obj {objects}/xdp1.bpf.o sec xdp")
+    s.on_card("ip link set dev lan xdpoffload off")
+    s.absent("bpftool prog show", "offloaded_to")  # 27: gone with the attachment
+    s.absent("bpftool map show", "offloaded_to")
+    s.on_card(f"ip link set dev wan xdpgeneric obj {objects}/xdp2.bpf.o sec xdp")
+    s.on_card(f"ip link set dev lan xdpoffload obj {objects}/xdp2.bpf.o sec xdp")
+    s.on_card("bpftool prog show", contains="name xdp2")
+    for port in ("lan", "wan"):
+        s.on_card([s.xnic, "ports", "remove", port])  # 1: ports take their programs with them
+    s.absent("bpftool prog show", "name xdp2")
+    s.on_card("ip link show dev lan", 1, contains="does not exist")
+
+
 PACKET = ""
 
 
@@ -276,11 +312,12 @@ def main():
         kernel = kernel_side(name, f"/sys/fs/bpf/{name}")
         if kernel is None:
             print("No kernel to compare with (that needs root and a bpffs): the card alone is asked.")
-        session = Session(card, kernel)
+        session = Session(card, kernel, arguments.xnic)
         programs(session, arguments.programs)
         maps(session)
         network(session, arguments.programs)
         others(session, arguments.events, arguments.object)
+        offload(session, arguments.programs)
     finally:
         subprocess.run([arguments.xnic, "down", "--socket", f"{folder}/control"], capture_output=True, check=False)
         subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
