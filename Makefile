@@ -84,6 +84,15 @@ test-toolchain: build
 	$(BUILD)/bin/toolchain_overhead
 	tests/toolchain/on_a_card.sh $(BUILD)/bin/xnic $(BUILD)/bin/toolchain_overhead
 
+## test-offload: the TCP offload against kernel TCP: the suite with itself 20 times, all of it offloaded, and redis at length
+.PHONY: test-offload
+test-offload: build
+	scripts/bootstrap.sh clients
+	$(BUILD)/bin/offload_runner $(BUILD)/bin/offload_conformance --jobs 8 --repeat 20
+	tests/offload/net.sh $(BUILD)/bin/xnic-agent tests/offload/conformance/offload.sh $(BUILD)/bin/offload_runner \
+	  $(BUILD)/bin/offload_conformance $(abspath $(BUILD))/lib/libxnic-socket.so tests/offload/conformance/differences.txt --jobs 8
+	tests/offload/net.sh $(BUILD)/bin/xnic-agent tests/offload/clients/redis.sh $(abspath $(BUILD))/bin/xnic 200000
+
 ## test-corpus: other people's XDP programs (Debian packages): taken or refused as the kernel does, and equal on packets
 test-corpus: build
 	tests/corpus/build.sh

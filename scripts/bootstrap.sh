@@ -8,6 +8,7 @@ packages="make cmake ninja-build g++ pkg-config ccache clang-19 clang-tidy-19 cl
   libgmock-dev linux-libc-dev libc6-dev bpftool iproute2 xdp-tools libxdp-dev libz3-dev libspdlog-dev libtomlplusplus-dev
   libseccomp-dev libcap-ng-dev prometheus-cpp-dev iputils-ping iperf3 curl git xz-utils python3"
 [ "${1-}" != peers ] || packages="$packages dpdk dpdk-dev librte-net-memif23 librte-net-af-xdp23 librte-mempool-ring23"
+[ "${1-}" != clients ] || packages="$packages redis-server redis-tools"
 missing=""
 for package in $packages; do
   dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing="$missing $package"

@@ -4,12 +4,12 @@
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <cerrno>
-#include <climits>
 #include <cstring>
 #include <filesystem>
 
 #include "xnic/command.hpp"
 #include "xnic/exec.hpp"
+#include "xnic/preload_library.hpp"
 
 namespace xnic::tools {
 
@@ -20,19 +20,8 @@ namespace {
 
 constexpr const char* kLibrary = "libxnic-preload.so";
 
-// The library lies in the folder lib beside the program's, or beside the program.
-base::Result<std::string> find_library() {
-  char program[PATH_MAX];
-  const ssize_t length = readlink("/proc/self/exe", program, sizeof program);
-  const std::filesystem::path folder =
-      std::filesystem::path(std::string(program, length > 0 ? static_cast<size_t>(length) : 0)).parent_path();
-  for (const auto& path : {folder.parent_path() / "lib" / kLibrary, folder / kLibrary})
-    if (std::filesystem::exists(path)) return path.string();
-  return make_error(ErrorKind::kIo, kLibrary, "is neither beside xnic nor in the folder lib beside its folder");
-}
-
 base::Result<void> become(const DaemonOptions& daemon, const ExecOptions& options) {
-  XNIC_ASSIGN(const std::string library, find_library());
+  XNIC_ASSIGN(const std::string library, find_preload_library(kLibrary));
   const std::string socket = std::filesystem::absolute(socket_of(daemon)).string();
   if (access((socket + ".bpf").c_str(), F_OK) != 0)
     return make_error(ErrorKind::kIo, socket + ".bpf", "no daemon serves there: start one with xnic up");

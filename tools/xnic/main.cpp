@@ -12,6 +12,7 @@
 #include "xnic/nfp_card.hpp"
 #include "xnic/daemon.hpp"
 #include "xnic/exec.hpp"
+#include "xnic/offload_run.hpp"
 #include "xnic/testnet.hpp"
 
 namespace xnic::tools {
@@ -258,18 +259,21 @@ int parse_and_run(int argc, char** argv) {
   TestnetOptions testnet_options;
   DaemonOptions daemon_options;
   ExecOptions exec_options;
+  OffloadRunOptions offload_options;
   add_run(app, run_options);
   add_card_commands(app, compile_options, explain_options, sweep_options);
   add_others(app, check_options, disasm_options, gen_options);
   const CLI::App* testnet = add_testnet(app, testnet_options);
   add_daemon_commands(app, daemon_options);
   add_exec(app, daemon_options, exec_options);
+  add_offload(app, offload_options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitBadInput;
   }
   if (daemon_options.job) return daemon_options.job();
+  if (offload_options.job) return offload_options.job();
   if (app.got_subcommand("run")) return run(run_options);
   if (app.got_subcommand("compile")) return compile(compile_options);
   if (app.got_subcommand("explain")) return explain(explain_options);

@@ -17,7 +17,7 @@ constexpr uint32_t kLooksBetween = 4096;  // at the interface's health: it takes
 
 }  // namespace
 
-base::Result<std::unique_ptr<XdpLink>> XdpLink::open(const XdpOptions& options, const base::Clock& clock) {
+base::Result<std::unique_ptr<Link>> XdpLink::open(const XdpOptions& options, const base::Clock& clock) {
   XNIC_ASSIGN(auto memory, nic::frame::Memory::create(1, kFrames));
   nic::port::Info info;
   info.name = options.interface;
@@ -26,7 +26,7 @@ base::Result<std::unique_ptr<XdpLink>> XdpLink::open(const XdpOptions& options, 
   port_options.mode = options.mode;
   port_options.entries = kEntries;
   XNIC_ASSIGN(auto port, nic::port::open_af_xdp(std::move(info), port_options, *memory, clock));
-  return std::unique_ptr<XdpLink>(new XdpLink(std::move(memory), std::move(port)));
+  return std::unique_ptr<Link>(new XdpLink(std::move(memory), std::move(port)));
 }
 
 XdpLink::XdpLink(std::unique_ptr<nic::frame::Memory> memory, std::unique_ptr<nic::port::Port> port)

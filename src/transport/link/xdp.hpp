@@ -26,7 +26,7 @@ struct XdpOptions {
 class XdpLink final : public Link {
  public:
   // Takes the interface of the calling thread's network namespace; `clock` outlives the link. Errors: open_af_xdp()'s.
-  static base::Result<std::unique_ptr<XdpLink>> open(const XdpOptions& options, const base::Clock& clock);
+  static base::Result<std::unique_ptr<Link>> open(const XdpOptions& options, const base::Clock& clock);
   ~XdpLink() override;
 
   uint32_t max_frame_bytes() const override { return frame_bytes_; }
