@@ -27,7 +27,10 @@ class Symbols {
     while (!stack.empty()) {
       const Term at = stack.back();
       stack.pop_back();
-      if (!seen_.insert(at).second) continue;
+      if (contains(at)) continue;
+      if (at >= seen_.size()) seen_.resize(terms_.size());
+      seen_[at] = true;
+      all_.push_back(at);
       for (Term arg : terms_.node(at).args) stack.push_back(arg);
     }
   }
@@ -45,12 +48,13 @@ class Symbols {
     add(world.packet), add(world.heap), add(world.data), add(world.length), add(world.meta);
     for (size_t m = 0; m < world.values.size(); m++) add(world.values[m]), add(world.versions[m]);
   }
-  bool contains(Term t) const { return seen_.contains(t); }
-  const std::unordered_set<Term>& all() const { return seen_; }
+  bool contains(Term t) const { return t < seen_.size() && seen_[t]; }
+  const std::vector<Term>& all() const { return all_; }
 
  private:
   const Terms& terms_;
-  std::unordered_set<Term> seen_;
+  std::vector<bool> seen_;  // by term
+  std::vector<Term> all_;
   std::unordered_set<const MemoryNode*> memories_;
 };
 
@@ -255,6 +259,7 @@ Path Path::generalize(Terms& terms, const Path& a, const Path& b, Pairing& pairi
   std::vector<Term> rest_a, rest_b;
   // A literal about an object that another one stands for by now would make two objects of one.
   const auto untouched = [&](Term literal) {
+    if (!pairing.replaces_any()) return true;
     Symbols symbols(terms);
     symbols.add(literal);
     return std::none_of(symbols.all().begin(), symbols.all().end(), [&](Term t) { return pairing.replaces(t); });

@@ -38,6 +38,7 @@ class Pairing {
   const std::vector<Variable>& variables() const { return variables_; }
   // Whether another address stands for this object: then it may no longer occur.
   bool replaces(Term object) const { return replaced_.contains(object); }
+  bool replaces_any() const { return !replaced_.empty(); }
 
  private:
   Term differing(Term a, Term b);

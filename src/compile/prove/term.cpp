@@ -11,32 +11,51 @@
 
 namespace xnic::compile::prove {
 
-size_t Terms::Hash::operator()(const Node& n) const {
+namespace {
+uint32_t hash_of(const Node& n) {
   uint64_t h = uint64_t(n.kind) * 1000003 + n.width;
   const auto mix = [&](uint64_t v) { h = (h ^ v) * 0x9e3779b97f4a7c15ull, h ^= h >> 29; };
   mix(n.value);
   for (Term t : n.args) mix(t);
   for (uint64_t c : n.coefs) mix(c);
-  return h;
+  return uint32_t(h >> 32);
 }
+constexpr size_t kFirstIndex = 1 << 12;
+}  // namespace
 
-Terms::Terms() {
+Terms::Terms() : index_(kFirstIndex, ~Term{0}) {
   false_ = constant(1, 0);
   true_ = constant(1, 1);
 }
 
+void Terms::grow_index() {
+  std::vector<Term> larger(2 * index_.size(), ~Term{0});
+  for (Term t = 0; t < nodes_.size(); t++) {
+    size_t at = hashes_[t] & (larger.size() - 1);
+    while (larger[at] != ~Term{0}) at = (at + 1) & (larger.size() - 1);
+    larger[at] = t;
+  }
+  index_ = std::move(larger);
+}
+
 Term Terms::intern(Node node) {
   CHECK(node.width >= 1 && node.width <= 64);
-  auto [it, added] = index_.try_emplace(node, Term(nodes_.size()));
-  if (added) {
-    uint16_t height = 0;
-    for (Term arg : node.args) height = std::max(height, heights_[arg]);
-    heights_.push_back(height < UINT16_MAX ? uint16_t(height + 1) : height);
-    choices_.push_back(node.kind == Kind::kIte ||
-                       std::any_of(node.args.begin(), node.args.end(), [&](Term arg) { return bool(choices_[arg]); }));
-    nodes_.push_back(std::move(node));
+  const uint32_t hash = hash_of(node);
+  size_t at = hash & (index_.size() - 1);
+  for (; index_[at] != ~Term{0}; at = (at + 1) & (index_.size() - 1)) {
+    if (hashes_[index_[at]] == hash && nodes_[index_[at]] == node) return index_[at];
   }
-  return it->second;
+  const Term made = Term(nodes_.size());
+  index_[at] = made;
+  hashes_.push_back(hash);
+  uint16_t height = 0;
+  for (Term arg : node.args) height = std::max(height, heights_[arg]);
+  heights_.push_back(height < UINT16_MAX ? uint16_t(height + 1) : height);
+  choices_.push_back(node.kind == Kind::kIte ||
+                     std::any_of(node.args.begin(), node.args.end(), [&](Term arg) { return bool(choices_[arg]); }));
+  nodes_.push_back(std::move(node));
+  if (2 * nodes_.size() > index_.size()) grow_index();
+  return made;
 }
 
 uint64_t Terms::name_index(const std::string& name) {

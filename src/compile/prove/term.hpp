@@ -122,6 +122,7 @@ class Terms {
 
  private:
   Term intern(Node node);
+  void grow_index();
   uint64_t name_index(const std::string& name);
   Term tagged(Term t, int64_t tag);
   Term join_slices(Term high, Term low);
@@ -148,13 +149,11 @@ class Terms {
   uint64_t possible_ones(Term t) const;
   bool small(const std::vector<std::pair<Term, uint64_t>>& parts, uint64_t constant) const;
 
-  struct Hash {
-    size_t operator()(const Node& n) const;
-  };
   std::deque<Node> nodes_;     // a reference to a node stays valid when others are made
   std::vector<bool> choices_;  // by term: has a conditional value in it
   std::vector<uint16_t> heights_;
-  std::unordered_map<Node, Term, Hash> index_;
+  std::vector<uint32_t> hashes_;  // by term
+  std::vector<Term> index_;       // open addressing by hash, at most half full; ~0: empty
   std::vector<std::string> names_;
   std::unordered_map<std::string, uint64_t> name_at_;
   std::unordered_map<Term, int64_t> tags_;
