@@ -63,10 +63,11 @@ int main(int argc, char** argv) {
   Capture capture(path);
   fmt::print(stderr, "ready\n");
   uint64_t captured = 0;
-  while (count == 0 || captured < count) {
+  const auto wanted = [&] { return count == 0 || captured < count; };
+  while (wanted()) {
     ef_event events[32];
     const int number = ef_eventq_poll(interface.vi(), events, 32);
-    for (int i = 0; i < number; ++i) {
+    for (int i = 0; i < number && wanted(); ++i) {
       if (EF_EVENT_TYPE(events[i]) == EF_EVENT_TYPE_RESET) return 0;
       if (EF_EVENT_TYPE(events[i]) != EF_EVENT_TYPE_RX && EF_EVENT_TYPE(events[i]) != EF_EVENT_TYPE_RX_DISCARD)
         continue;
