@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The card's time: one table of its parts. Cycles are those of the cores' clock. Where the field gives a range, the
-// figure is from its middle; the firmware's instructions are estimated from the steps of its open source. None is chosen
-// to meet a result (docs/nfp.md has the residuals).
+// figure is from its middle; the firmware's instructions are estimated from the steps of its open source. None is
+// chosen to meet a result (docs/nfp.md has the residuals).
 #pragma once
 
 #include <cstdint>
