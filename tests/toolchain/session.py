@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 # What may differ between card and kernel, in text: ids, times, sizes of code and memory, and names that hold them.
 NORMALISE = [
@@ -102,6 +103,13 @@ class Session:
                              f"«{contains}» in:\n{got[1]}{got[2]}")
         return got
 
+    def wait_for_one(self, name):
+        """Until the kernel has one map of this name: it frees a map some time after the last handle is closed."""
+        for _ in range(200 if self.kernel else 0):
+            found = json.loads(self.kernel.run(["bpftool", "-j", "map", "show", "name", name])[1] or "[]")
+            if isinstance(found, dict) or len(found) == 1:
+                return
+            time.sleep(0.05)
 
     def absent(self, command, text):
         """The command on the card alone: it succeeds, and does not say this."""
@@ -122,6 +130,7 @@ def programs(session, objects):
     s.json("bpftool -j prog show pinned {pins}/one")
     s.both("bpftool prog show pinned {pins}/none", 1)
     s.both(f"bpftool prog load {objects}/xdp1.bpf.o {{pins}}/one", 1)
+    s.wait_for_one("packets_by_prot")  # not that of the load that failed
     s.both("bpftool map show name packets_by_prot")
     s.json("bpftool -j map show name packets_by_prot")
     s.json("bpftool -j map dump name packets_by_prot")

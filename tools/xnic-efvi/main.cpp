@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <string_view>
 
 #include "nic/vi/protocol.hpp"
 #include "nic/vi/service/card_service.hpp"
@@ -54,9 +56,11 @@ int main(int argc, char** argv) {
   app.add_option("--ports", pairs, "names of two ports: NAME:NAME; several pairs, one after the other");
   app.add_option("--mtu", mtu, "of all ports")->check(CLI::Range(68, 65535 - 22));
   app.add_flag("--no-kernel", bare, "no network interfaces for the ports (always so without root)");
-  app.add_option("command", command, "what to run, with XNIC_CARD set; nothing: serve until a signal comes");
-  app.prefix_command(false);
-  CLI11_PARSE(app, argc, argv);
+  app.footer("-- COMMAND ...: what to run, with XNIC_CARD set; without it the card is served until a signal comes");
+  // What follows "--" is not for CLI11: it would take a command's options for ours.
+  const int own = static_cast<int>(std::find(argv, argv + argc, std::string_view("--")) - argv);
+  CLI11_PARSE(app, own, argv);
+  command.assign(argv + std::min(own + 1, argc), argv + argc);
 
   const bool own_socket = options.socket.empty() && !command.empty();
   if (own_socket) options.socket = "/tmp/xnic-efvi-" + std::to_string(getpid()) + ".sock";
