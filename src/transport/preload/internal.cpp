@@ -17,11 +17,11 @@ namespace {
 constexpr int kLowest = 900;       // below FD_SETSIZE, far above what most programs use
 constexpr int kRoomAtTheTop = 64;  // when the limit is lower
 
+// The connection to the agent and the link's doorbell: the end of either ends the session.
 bool is_session(int fd) {
-  int type = 0, domain = 0;
-  socklen_t size = sizeof type;
-  return real().getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
-         real().getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  return real().getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
 }  // namespace

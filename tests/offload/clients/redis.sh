@@ -33,7 +33,7 @@ expect PONG ping
 card ss -ltn | grep -q ':6379 ' || { echo "nobody listens at the card"; exit 1; }
 ! ip netns exec "$HOST_NS" ss -ltn | grep -q ':6379 ' || { echo "the host's kernel listens"; exit 1; }
 
-card redis-benchmark -h 10.88.0.1 -p 6379 -n "$requests" -c 20 -t get,set,lpush,lrange_100 -q --csv
+timeout 600 ip netns exec "$CARD_NS" redis-benchmark -h 10.88.0.1 -p 6379 -n "$requests" -c 20 -t get,set,lpush,lrange_100 -q --csv
 expect OK set key "a value with spaces"
 expect "a value with spaces" get key
 # More than fits into a window, both ways.
