@@ -38,7 +38,7 @@ base::Result<Listener> Listener::listen(const std::string& path, uint32_t mode) 
   struct stat status{};
   if (lstat(path.c_str(), &status) == 0) {
     if (!S_ISSOCK(status.st_mode)) return make_error(ErrorKind::kBadInput, path, "is a file, and not a socket");
-    if (is_served(address)) return make_error(ErrorKind::kLimit, path, "another process serves this memory port");
+    if (is_served(address)) return make_error(ErrorKind::kLimit, path, "another process serves this socket");
     unlink(path.c_str());
   }
   Fd fd(socket(AF_UNIX, kSocketType, 0));

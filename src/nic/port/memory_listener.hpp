@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Unix socket at which the peers of a memory port attach, and what is said there. Used by memory.cpp only.
+// The Unix socket at which other processes attach, and what is said there: peers of a memory port, host processes of
+// the TCP offload's agent, clients of ef_vi.
 #pragma once
 
 #include <string>
